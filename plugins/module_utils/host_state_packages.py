@@ -1,0 +1,176 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
+
+"""The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+import subprocess
+from typing import Any
+
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import HostStateError, Run
+
+STATUS_FILE = "/var/lib/dpkg/status"
+UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
+POLICY_FILE = "/usr/sbin/policy-rc.d"
+POLICY_TEXT = "#!/bin/sh\nexit 101\n"
+POLICY_MARKER = "/var/lib/holdfast/policy-rc.d.created"
+REPAIR_TIMEOUT = 900
+
+_BROKEN = re.compile(rb"^Status: \S+ \S+ (?:half-installed|unpacked|half-configured)$", re.MULTILINE)
+
+
+def normalise_packages(entries: list[Any]) -> list[tuple[str, str | None]]:
+    """Return (name, version pattern) for every entry of C(packages)."""
+    wanted: list[tuple[str, str | None]] = []
+    for entry in entries:
+        if isinstance(entry, str) and entry:
+            wanted.append((entry, None))
+        elif isinstance(entry, dict) and isinstance(entry.get("name"), str) and set(entry) <= {"name", "version"}:
+            version = entry.get("version")
+            wanted.append((entry["name"], str(version) if version else None))
+        else:
+            raise HostStateError(f"packages: expected a name or {{name, version}}, found {entry!r}")
+    return wanted
+
+
+def stanzas(status: bytes, name: str) -> list[dict[str, str]]:
+    """Return Status, Version and Architecture of every stanza of a package (one per architecture)."""
+    found: list[dict[str, str]] = []
+    base, _colon, architecture = name.partition(":")
+    needle = b"\nPackage: " + base.encode() + b"\n"
+    at = status.find(needle)
+    while at >= 0:
+        end = status.find(b"\n\n", at + 1)
+        text = status[at : end if end >= 0 else len(status)].decode("utf-8", "replace")
+        fields = dict(
+            line.split(": ", 1)
+            for line in text.split("\n")
+            if line.startswith(("Status: ", "Version: ", "Architecture: "))
+        )
+        if not architecture or fields.get("Architecture") == architecture:
+            found.append(fields)
+        at = status.find(needle, at + 1)
+    return found
+
+
+def is_installed(status: bytes, name: str, version: str | None) -> bool:
+    """Say whether a package is fully installed, in a version that matches."""
+    return any(
+        fields.get("Status", "").split()[1:] == ["ok", "installed"]
+        and (version is None or fnmatch.fnmatchcase(fields.get("Version", ""), version))
+        for fields in stanzas(status, name)
+    )
+
+
+def missing(status: bytes, wanted: list[tuple[str, str | None]]) -> list[str]:
+    """Return what apt has to install, in apt's spelling."""
+    return [
+        name if version is None else f"{name}={version}"
+        for name, version in wanted
+        if not is_installed(status, name, version)
+    ]
+
+
+def read_status() -> bytes:
+    """Read dpkg's status file, with a newline in front so that the first stanza is found like the others."""
+    try:
+        with open(STATUS_FILE, "rb") as handle:
+            return b"\n" + handle.read()
+    except OSError as error:
+        raise HostStateError(
+            f"{STATUS_FILE}: expected dpkg's status, found {error.strerror}: host_state manages packages on Debian only"
+        ) from error
+
+
+def interrupted(status: bytes) -> bool:
+    """Say whether a dpkg was killed: a package half-way, or unmerged notes in its updates directory."""
+    if _BROKEN.search(status):
+        return True
+    try:
+        return any(name.isdigit() for name in os.listdir(UPDATES_DIRECTORY))
+    except OSError:
+        return False
+
+
+def repair() -> None:
+    """Finish what a killed dpkg left, without starting any service with its default configuration."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    remember_policy()
+    own_policy = not os.path.lexists(POLICY_FILE)
+    if own_policy:
+        with open(POLICY_FILE, "w", encoding="ascii") as handle:
+            handle.write(POLICY_TEXT)
+        os.chmod(POLICY_FILE, 0o755)  # noqa: S103  # invoke-rc.d runs it
+    try:
+        done = subprocess.run(
+            ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=REPAIR_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HostStateError(
+            f"dpkg --configure -a: expected to finish in {REPAIR_TIMEOUT} s, still running: look for a hanging"
+            " maintainer script on the host, then run again"
+        ) from error
+    finally:
+        forget_policy()
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise HostStateError(
+            f"dpkg --configure -a: expected exit code 0, found {done.returncode}: repair the package on the host,"
+            f" then run again. Last lines:\n{tail}"
+        )
+
+
+def remember_policy() -> None:
+    """Note that no policy-rc.d existed before apt, so that one left by a killed run is known to be ours."""
+    if os.path.lexists(POLICY_FILE) or os.path.lexists(POLICY_MARKER):
+        return
+    os.makedirs(os.path.dirname(POLICY_MARKER), mode=0o755, exist_ok=True)
+    with open(POLICY_MARKER, "w", encoding="ascii") as handle:
+        handle.write("host_state: apt is at work; policy-rc.d did not exist before\n")
+
+
+def forget_policy() -> bool:
+    """Remove a policy-rc.d that we know to be a leftover of our own apt call; say whether there was one."""
+    if not os.path.lexists(POLICY_MARKER):
+        return False
+    leftover = False
+    try:
+        if stat.S_ISREG(os.lstat(POLICY_FILE).st_mode):
+            with open(POLICY_FILE, encoding="ascii", errors="replace") as handle:
+                leftover = handle.read() == POLICY_TEXT
+        if leftover:
+            os.unlink(POLICY_FILE)
+    except FileNotFoundError:
+        pass
+    os.unlink(POLICY_MARKER)
+    return leftover
+
+
+def check_packages(entries: list[Any], run: Run) -> None:
+    """Fill C(run.missing_packages), after repairing a killed dpkg if one of the wanted packages suffers from it."""
+    wanted = normalise_packages(entries)
+    if not wanted:
+        return
+    status = read_status()
+    lacking = missing(status, wanted)
+    if lacking and interrupted(status):
+        run.changed = True
+        run.dpkg_repaired = True
+        if not run.check:
+            repair()
+            lacking = missing(read_status(), wanted)
+    run.missing_packages = lacking
+    run.lenient = run.check and bool(lacking)
