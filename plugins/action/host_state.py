@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
+# ruff: noqa: PTH118, PTH120, PTH123
+# Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """Controller side of host_state: renders templates, calls the module, and apt in between where packages are missing."""
 
@@ -49,7 +50,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 raise AnsibleActionFail(f"{entry['path']}: expected create_only with defer, found defer alone")
             # The content travels in one opaque argument, and nothing of it in the visible ones.
             files.append({key: value for key, value in entry.items() if key not in {"template", "content", "src"}})
-        arguments = {**arguments, "files": files, "_contents": pack_contents(contents)}
+        arguments = {
+            **arguments,
+            "directories": [given(entry) for entry in arguments["directories"]],
+            "files": [given(entry) for entry in files],
+            "units": [given(entry) for entry in arguments["units"]],
+            "_contents": pack_contents(contents),
+        }
         try:
             result.update(self._converge(arguments, task_vars))
         finally:
@@ -130,6 +137,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         except AnsibleError as error:
             raise AnsibleActionFail(f"{entry['path']}: template {name}: {to_text(error)}") from error
         return to_bytes("" if rendered is None else rendered)  # type: ignore[no-any-return]
+
+
+def given(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what was not given: the module would refuse an explicit null where an option has choices."""
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def merge(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,9 @@ BACKUPS: dict[str, BackupClass] = {
     "gold": BackupClass(24 * 7, 24, 35, 7, True, 60),
 }
 
-PLACEHOLDERS = frozenset({"", "-", "?", "none", "n/a", "na", "null", "nobody", "todo", "tbd", "unknown", "changeme", "xxx"})
+PLACEHOLDERS = frozenset(
+    {"", "-", "?", "none", "n/a", "na", "null", "nobody", "todo", "tbd", "unknown", "changeme", "xxx"}
+)
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 RESERVED_USERS: dict[str, frozenset[str]] = {
     "postgres": frozenset({"postgres", "replicator", "rewind", "public", "patroni"}),

@@ -100,8 +100,10 @@ def claims_on(host: Host, everyone: Iterable[Placed]) -> dict[str, int]:
 def share_mb(view: View) -> int:
     """Return the memory each member may use: its floor, plus its part of what is left on the poorest member.
 
-    All members get the same share, because members change roles. Hosts whose memory is unknown count as holding the
-    floors and nothing more, which is safe on every host that passes the memory rule.
+    A quarter of what is left stays free, for the page cache, agents and a restore drill. All members get the same
+    share, because members change roles. Memory counts in steps of 64 MB: kernels report a few MB more or less, and a
+    changed share restarts servers. Hosts whose memory is unknown count as holding the floors and nothing more,
+    which is safe on every host that passes the memory rule.
     """
     entry = view.entry
     floor = floor_mb(entry)
@@ -111,7 +113,7 @@ def share_mb(view: View) -> int:
     for host in view.members:
         here = [placed for placed in view.everyone if host.name in {member.name for member in placed.members}]
         growing = [p.entry for p in here if not (p.entry.engine == "redis" and p.entry.maxmemory_mb is not None)]
-        left = (host.memory_mb or 0) - sum(claims_on(host, view.everyone).values())
+        left = (host.memory_mb or 0) // 64 * 64 - sum(claims_on(host, view.everyone).values())
         weight = sum(SPARE_WEIGHT[other.engine] for other in growing)
-        spare.append(left * SPARE_WEIGHT[entry.engine] // weight if left > 0 and weight else 0)
+        spare.append(left * 3 * SPARE_WEIGHT[entry.engine] // (4 * weight) if left > 0 and weight else 0)
     return floor + (min(spare) if spare else 0)

@@ -22,7 +22,6 @@ except ImportError:  # pragma: no cover - always there on a controller; module_u
     yaml = None  # type: ignore[assignment]
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import (
     BOUNDS,
     DEFAULT_PORT,
@@ -89,7 +88,9 @@ def validate_entry(service: str, raw: object, root: str = "service_catalog") -> 
     path = key_path(root, service)
     if not isinstance(raw, Mapping):
         return None, [
-            violation(path, "schema-type", f"the entry is {show(raw)}, expected a dictionary", "declare engine, data, ...")
+            violation(
+                path, "schema-type", f"the entry is {show(raw)}, expected a dictionary", "declare engine, data, ..."
+            )
         ]
     problems: list[Violation] = []
     values = _walk(entry_spec(), raw, path, "", problems)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Change windows: ``Sun 02:00-05:00 UTC``, ``Mon-Fri 22:00-01:00 Europe/Berlin``, ``daily 03:00-04:00 UTC``, ``any``."""
+"""Change windows, such as ``Sun 02:00-05:00 UTC`` and ``Mon-Fri 22:00-01:00 Europe/Berlin``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import zoneinfo
 from dataclasses import dataclass
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_SHAPE = re.compile(r"^(?P<days>\S+) +(?P<h1>\d{2}):(?P<m1>\d{2})-(?P<h2>\d{2}):(?P<m2>\d{2}) +(?P<zone>\S+)$", re.ASCII)
+_SHAPE = re.compile(
+    r"^(?P<days>\S+) +(?P<h1>\d{2}):(?P<m1>\d{2})-(?P<h2>\d{2}):(?P<m2>\d{2}) +(?P<zone>\S+)$", re.ASCII
+)
 _ZONE = re.compile(r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", re.ASCII)
 EXAMPLE = '"Sun 02:00-05:00 UTC"'
 

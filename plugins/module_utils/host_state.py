@@ -1,6 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
 
 """What host_state's parts share: the argument spec, the error type and the record of one run."""
 
@@ -47,6 +46,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
             "validate": {"type": "str"},
             "create_only": {"type": "bool", "default": False},
             "defer": {"type": "bool", "default": False},
+            "block": {"type": "str"},
             "stage": {"type": "str", "choices": list(STAGES), "default": "normal"},
         },
     },
@@ -91,6 +91,8 @@ class Run:
     lenient: bool = False
     changed: bool = False
     changed_files: list[str] = field(default_factory=list)
+    # Those whose content changed: an owner or a mode alone is no reason to restart anything.
+    rewritten: list[str] = field(default_factory=list)
     changed_units: list[str] = field(default_factory=list)
     started_units: list[str] = field(default_factory=list)
     restarted_units: list[str] = field(default_factory=list)
@@ -105,9 +107,11 @@ class Run:
     # Directories that a real run would have made by now: their children are predicted, not refused.
     planned_directories: set[str] = field(default_factory=set)
 
-    def file_changed(self, path: str) -> None:
+    def file_changed(self, path: str, content: bool = True) -> None:
         """Record a change to a file, a directory or a removed path."""
         self.changed = True
+        if content:
+            self.rewritten.append(path)
         if path not in self.changed_files:
             self.changed_files.append(path)
 
@@ -168,7 +172,7 @@ def normalise_absent(entry: Any) -> tuple[str, bool]:
 def require_safe_path(path: str) -> None:
     """Refuse relative paths and the top of the filesystem: a variable that came out empty must not aim at /etc."""
     clean = os.path.normpath(path)
-    if not path.startswith("/") or clean.count("/") < 2 or ".." in path.split("/"):
+    if not path.startswith("/") or path.startswith("//") or clean.count("/") < 2 or ".." in path.split("/"):
         raise HostStateError(
             f"{path!r}: expected an absolute path below a top-level directory, without '..': correct the task"
         )

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
+# ruff: noqa: PTH101, PTH104, PTH105, PTH106, PTH108, PTH112, PTH115, PTH118, PTH119, PTH120, PTH208
+# Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """Directories, files and removed paths: compared, and written so that a kill leaves the old or the new, never half."""
 
@@ -100,7 +101,7 @@ def converge_attributes(entry: dict[str, Any], info: os.stat_result, run: Run) -
     found = stat.S_IMODE(info.st_mode)
     if (info.st_uid, info.st_gid, found) == (uid, gid, mode):
         return
-    run.file_changed(path)
+    run.file_changed(path, content=False)
     run.add_diff(f"{path} (attributes)", attributes(info.st_uid, info.st_gid, found), attributes(uid, gid, mode))
     if run.check or uid is None or gid is None:
         return
@@ -196,6 +197,9 @@ def converge_file(entry: dict[str, Any], contents: dict[str, bytes], run: Run) -
         converge_attributes(entry, info, run)
         return
     content = contents[key]
+    if entry.get("block"):
+        regular = info is not None and stat.S_ISREG(info.st_mode)
+        content = with_block(read_file(path, info, info.st_size) or b"" if info and regular else b"", entry["block"], content)
     if info is not None and stat.S_ISREG(info.st_mode) and read_file(path, info, len(content)) == content:
         converge_attributes(entry, info, run)
         return
@@ -204,6 +208,18 @@ def converge_file(entry: dict[str, Any], contents: dict[str, bytes], run: Run) -
     if not run.check and parent_there and uid is not None and gid is not None:
         write_file(entry, content, uid, gid)
     run.file_changed(path)
+
+
+def with_block(existing: bytes, name: str, content: bytes) -> bytes:
+    """Return `existing` with the block called `name` replaced by `content`, or with the block appended."""
+    begin, end = f"# BEGIN {name}\n".encode(), f"# END {name}\n".encode()
+    block = begin + content.rstrip(b"\n") + b"\n" + end
+    start, stop = existing.find(begin), existing.find(end)
+    if 0 <= start < stop:
+        return existing[:start] + block + existing[stop + len(end) :]
+    if existing and not existing.endswith(b"\n"):
+        existing += b"\n"
+    return existing + block
 
 
 def write_file(entry: dict[str, Any], content: bytes, uid: int, gid: int) -> None:

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
+# ruff: noqa: PTH101, PTH103, PTH108, PTH120, PTH123, PTH208
+# Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
 

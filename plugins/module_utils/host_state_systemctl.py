@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH  (strings from the task go straight to system calls; pathlib would only add import time)
+# ruff: noqa: PTH112
+# Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """The calls to systemctl that carry out what host_state_units decided."""
 
@@ -83,7 +84,7 @@ class Units:
                 return
             raise HostStateError(f"units {', '.join(names)}: expected a host run by systemd, found another init")
         self.observe(names)
-        if needs_daemon_reload(list(self.tables.values()), self.run.changed_files):
+        if needs_daemon_reload(list(self.tables.values()), self.run.rewritten):
             self.run.changed = True
             self.run.daemon_reloaded = True
             if not self.run.check:
@@ -101,7 +102,7 @@ class Units:
         """Converge one unit."""
         name = entry["name"]
         shown = self.tables[name]
-        need = decide(entry, shown, self.run.changed_files, clock_offset())
+        need = decide(entry, shown, self.run.rewritten, clock_offset())
         if not self.is_there(entry, shown):
             return
         if shown.get("LoadState") == "masked" and need.mask is not False and (need.action == "start" or need.enable):
@@ -131,6 +132,8 @@ class Units:
             return entry["masked"] is True
         if self.run.lenient or (self.run.check and self.run.daemon_reloaded):
             self.run.unit_changed(name)
+            if entry["state"] == "started":
+                self.run.started_units.append(name)
             return False
         raise HostStateError(
             f"{name}: expected a unit that systemd can load, found LoadState={shown.get('LoadState')}: check the unit's"
@@ -179,7 +182,10 @@ class Units:
         if verb != "daemon-reload":
             table = show([name])[0]
             found = ", ".join(f"{key}={table.get(key)}" for key in ("ActiveState", "SubState", "Result"))
-            log = call("journalctl", "--unit", name, "--lines=20", "--no-pager", "--output=short-iso").stdout.strip()
+            # Only this invocation: older lines may hold what this call does not know to be secret.
+            invocation = table.get("InvocationID", "")
+            about = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
+            log = call("journalctl", "--lines=20", "--no-pager", "--output=short-iso", *about).stdout.strip()
         raise HostStateError(
             f"{name}: expected systemctl {verb} to succeed, found {found or 'an error'} ({redact(said, self.words)}):"
             f" read the last lines of its journal, correct the cause and run again.\n{redact(log, self.words)}"

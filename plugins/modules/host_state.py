@@ -103,6 +103,11 @@ options:
           - Command that accepts or refuses the new content, with C(%s) in the place of the temporary file. Not run in
             check mode.
         type: str
+      block:
+        description:
+          - Manage only the lines between two marker comments that carry this name; the rest of the file belongs to
+            others and stays as it is.
+        type: str
       create_only:
         description:
           - Whether the content is only written when the file does not exist. After that the server owns the content,

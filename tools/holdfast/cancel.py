@@ -150,6 +150,7 @@ class Cancellation:
         self._over = True
         if not self.requested:
             return
+        self._look()
         for number, wait in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
             self._seen.update({p.pid: p for p in left_over(self._run_id)})
             for process in self._seen.values():

@@ -34,8 +34,8 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.BAD_INPUT: "the input is wrong: arguments, catalog, inventory or playbook; no host was changed by it",
     ExitCode.REFUSED: "a gate refused: going on would have put data or availability at risk",
     ExitCode.UNREACHABLE: "a host could not be reached",
-    ExitCode.UNHEALTHY: "status: a service is unhealthy, or its health could not be observed",
-    ExitCode.NOT_PROVEN: "prove: a promise was not kept, or was not measured",
+    ExitCode.UNHEALTHY: "a service is unhealthy, or its health could not be observed (status)",
+    ExitCode.NOT_PROVEN: "a promise was not kept, or was not measured (prove)",
     ExitCode.INTERNAL: "holdfast or ansible itself broke",
     ExitCode.CANCELLED: "cancelled by a signal",
 }

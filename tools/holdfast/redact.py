@@ -7,11 +7,11 @@ and by *value* (everything known to be a secret, in plain, base64, URL-encoded a
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 MASK = "***"
 # Shorter values would blank out half of every message, and guard nothing.
@@ -28,7 +28,7 @@ _ABOUT = re.compile(
 )
 _PAIR = re.compile(
     rf"""(?P<key>[\w.-]*(?:{_WORDS})[\w.-]*)(?P<close>\\?["']?)(?P<sep>\s*(?:=>|[:=])\s*)"""
-    r"""(?P<value>\\?"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(?:(?:Bearer|Basic|Digest)\s+)?[^\s,;&"'}\])]+)""",
+    r"""(?P<value>\\"[^"\\\n]*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(?:(?:Bearer|Basic|Digest)\s+)?[^\s"'\\]+)""",
     re.IGNORECASE,
 )
 _OPTION = re.compile(rf"(?P<key>--?[\w-]*(?:{_WORDS})[\w-]*)(?P<sep>[ =])(?P<value>[^\s\"',]+)", re.IGNORECASE)
@@ -56,7 +56,8 @@ def forms_of(secret: str) -> set[str]:
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
-        escape(secret, {'"': "&quot;"}),
+        html.escape(secret, quote=False),
+        html.escape(secret),
         raw.hex(),
     }
     forms |= {quote(form, safe="").lower() for form in (secret,) if "%" in quote(form, safe="")}
@@ -132,7 +133,7 @@ class Redactor:
 
 def _mask_pair(match: re.Match[str]) -> str:
     value = match["value"]
-    bare = value.strip("\\\"'")
+    bare = value.strip("\\\"',;)}]")
     if _ABOUT.search(match["key"]) or not bare or _HARMLESS.match(bare):
         return match[0]
     marks = re.match(r"""\\?["']""", value)

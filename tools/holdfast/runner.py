@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from uuid import uuid4
 
 from holdfast.cancel import Cancellation
@@ -28,6 +29,7 @@ from holdfast.redact import Redactor, is_secret_name
 if TYPE_CHECKING:
     from holdfast.request import RunRequest
 
+MakeProgress = Callable[[Redactor], "Progress"]
 Judge = Callable[[Mapping[str, Any]], ExitCode]
 _POLL_SECONDS = 0.2  # how late a cancellation may be noticed; ansible's end is noticed at once
 
@@ -99,13 +101,19 @@ class VaultWatch:
         self.note = f"could not read: {', '.join(unread)}" if unread else f"read {len(files)} file(s)"
 
 
-def run(request: RunRequest, progress: Progress | None = None, judge: Judge | None = None) -> Outcome:
+def run(
+    request: RunRequest,
+    make_progress: MakeProgress | None = None,
+    judge: Judge | None = None,
+    warm_up: Callable[[], object] | None = None,
+) -> Outcome:
     """Run the request's playbook, write its run folder, and say how it ended.
 
     Args:
         request: what to run.
-        progress: shown every event; ``None`` shows nothing.
+        make_progress: makes what is shown every event, given the redactor it must use; ``None`` shows nothing.
         judge: turns what a successful (or, when something was published, a failed) run published into a code.
+        warm_up: called in a thread while ansible runs, to import what is needed afterwards.
 
     Raises:
         HoldfastError: ansible-runner itself could not be driven. A playbook that fails does not raise.
@@ -118,16 +126,25 @@ def run(request: RunRequest, progress: Progress | None = None, judge: Judge | No
     environment = ansible_environment(request.root, run_id)
     vault = VaultWatch(request, redactor, environment)
     outcome = Outcome(request, run_id, datetime.now(UTC), EventLog(), redactor)
+    progress = make_progress(redactor) if make_progress else None
+    warmer = Thread(target=warm_up, daemon=True) if warm_up else None
     begin = time.monotonic()
     with _private_dir() as private, Cancellation(run_id) as cancellation:
         spool = private / "stdout"
         try:
             with spool.open("w", encoding="utf-8") as stream:
-                outcome.rc = _drive(request, environment, private, cancellation, _handler(outcome, stream, vault, progress))
+                outcome.rc = _drive(
+                    request, environment, private, cancellation, _handler(outcome, stream, vault, progress, warmer)
+                )
+        except BaseException:
+            cancellation.requested = True  # whatever broke here, ansible must not go on unwatched
+            raise
         finally:
             cancellation.mop_up()
             if progress:
                 progress.close()
+        if warmer and warmer.ident is not None:
+            warmer.join()
         outcome.seconds = time.monotonic() - begin
         _conclude(outcome, cancellation, judge)
         vault.refresh()
@@ -138,10 +155,18 @@ def run(request: RunRequest, progress: Progress | None = None, judge: Judge | No
     return outcome
 
 
-def _handler(outcome: Outcome, stream: Any, vault: VaultWatch, progress: Progress | None) -> Callable[[Any], bool]:
+def _handler(
+    outcome: Outcome,
+    stream: TextIO,
+    vault: VaultWatch,
+    progress: Progress | None,
+    warm_up: Thread | None,
+) -> Callable[[Any], bool]:
     log = outcome.log
 
     def handle(event: dict[str, Any]) -> bool:
+        if warm_up and warm_up.ident is None:  # not earlier: ansible is forked now, with no import lock held
+            warm_up.start()
         if text := event.get("stdout"):
             stream.write(text + "\n")
         outcome.redactor.learn((event.get("event_data") or {}).get("res"))
@@ -187,7 +212,9 @@ def _drive(
             quiet=True,
         )
         config.prepare()
-        config.env = keep_allowed(config.env, environment) | {"ANSIBLE_CALLBACK_PLUGINS": config.env["ANSIBLE_CALLBACK_PLUGINS"]}
+        config.env = keep_allowed(config.env, environment) | {
+            "ANSIBLE_CALLBACK_PLUGINS": config.env["ANSIBLE_CALLBACK_PLUGINS"]
+        }
         driver = Runner(config, event_handler=handle, cancel_callback=cancellation.must_kill)
         driver.run()
     except HoldfastError:

@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that read resolved contracts: which services sit on a host, and which ports its firewall opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+Contracts = Mapping[str, Mapping[str, Any]]
+
+
+def _checked(contracts: Any, name: str) -> Contracts:
+    if not isinstance(contracts, Mapping):
+        raise AnsibleFilterError(
+            f"{name}: expected the dictionary 'contracts' that holdfast.stateful.service_contract returns, "
+            f"found {type(contracts).__name__}"
+        )
+    for service, contract in contracts.items():
+        if not isinstance(contract, Mapping) or "engine" not in contract or "members" not in contract:
+            raise AnsibleFilterError(f"{name}: the value of '{service}' is no contract: it has no engine or no members")
+    return contracts
+
+
+def _names(members: Any) -> set[str]:
+    return {str(member["name"]) for member in members}
+
+
+def _dcs(contract: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(contract.get("settings", {}).get("etcd", {}).get("members", []))
+
+
+def services_on_host(contracts: Any, host: str) -> dict[str, str]:
+    """Return which service of each engine the host is a member of."""
+    checked = _checked(contracts, "services_on_host")
+    return {
+        str(contract["engine"]): str(service)
+        for service, contract in sorted(checked.items())
+        if host in _names(contract["members"])
+    }
+
+
+def engine_services(contracts: Any, engine: str) -> list[str]:
+    """Return the ids of all services of an engine, sorted."""
+    return sorted(
+        str(s) for s, contract in _checked(contracts, "engine_services").items() if contract["engine"] == engine
+    )
+
+
+def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
+    """Return the ports the host opens and to whom, sorted by port."""
+    rules: dict[tuple[int, str], dict[str, Any]] = {}
+    for service, contract in sorted(_checked(contracts, "firewall_rules").items()):
+        members, dcs = contract["members"], _dcs(contract)
+        inside = {str(member["address"]) for member in (*members, *dcs)}
+        for endpoint in contract["endpoints"]:
+            carriers = dcs if str(endpoint["name"]).startswith("etcd-") else members
+            if host not in _names(carriers):
+                continue
+            sources = inside | (set(contract["clients"]) if endpoint["source"] == "clients" else set())
+            rule = rules.setdefault(
+                (int(endpoint["port"]), "tcp"),
+                {"port": int(endpoint["port"]), "protocol": "tcp", "sources": [], "comment": ""},
+            )
+            rule["sources"] = sorted({*rule["sources"], *sources})
+            comment = f"{service}: {endpoint['name']}"
+            rule["comment"] = ", ".join(text for text in (rule["comment"], comment) if text)
+    return [rules[key] for key in sorted(rules)]
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "services_on_host": services_on_host,
+            "engine_services": engine_services,
+            "firewall_rules": firewall_rules,
+        }

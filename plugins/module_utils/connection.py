@@ -1,0 +1,27 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an application needs to connect, derived from a contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CLIENT_PORT = {"postgres": "port", "redis": "port", "rabbitmq": "port"}
+
+
+def connection_of(contract: dict[str, Any], ca_file: str) -> dict[str, Any]:
+    """Return service, engine, hosts, sentinels, names, user and CA file of `contract`; never a password."""
+    settings, engine = contract["settings"], contract["engine"]
+    members = [member["address"] for member in contract["members"]]
+    is_redis = engine == "redis"
+    return {
+        "service": contract["service"],
+        "engine": engine,
+        "hosts": [{"host": address, "port": settings[CLIENT_PORT[engine]]} for address in members],
+        "sentinels": [{"host": address, "port": settings["sentinel_port"]} for address in members] if is_redis else [],
+        "sentinel_name": settings["sentinel_name"] if is_redis else None,
+        "database": settings["database"] if engine == "postgres" else None,
+        "vhost": settings["vhost"] if engine == "rabbitmq" else None,
+        "user": settings["app_user"],
+        "ca_file": ca_file,
+    }

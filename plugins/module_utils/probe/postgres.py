@@ -1,0 +1,106 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The PostgreSQL probe: libpq with several hosts and target_session_attrs=read-write, verify-full."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+import psycopg
+
+from .base import Check, Probe, ProbeError, refused
+
+TABLE = "holdfast_probe"
+
+
+class PostgresProbe(Probe):
+    """Records are rows of a table; a commit is the acknowledgement."""
+
+    _connection: psycopg.Connection[tuple[object, ...]] | None = None
+
+    def _connect(self, **overrides: object) -> psycopg.Connection[tuple[object, ...]]:
+        target = self.target
+        options: dict[str, object] = {
+            "host": ",".join(host for host, _port in target.hosts),
+            "port": ",".join(str(port) for _host, port in target.hosts),
+            "dbname": target.database,
+            "user": target.user,
+            "password": target.password,
+            "sslmode": "verify-full",
+            "sslrootcert": target.ca_file,
+            "target_session_attrs": "read-write",
+            "connect_timeout": max(2, int(target.timeout)),
+            "application_name": "holdfast-probe",
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            "tcp_user_timeout": int(target.timeout * 1000),
+        }
+        return psycopg.connect(autocommit=True, **{**options, **overrides})  # type: ignore[arg-type]
+
+    def open(self) -> str:
+        """Connect to the member that accepts writes."""
+        self.close()
+        try:
+            self._connection = self._connect()
+            row = self._connection.execute(
+                "select host(inet_server_addr()), version, cipher from pg_stat_ssl where pid = pg_backend_pid() and ssl"
+            ).fetchone()
+            self._connection.execute(f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())")
+        except psycopg.Error as error:
+            raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
+        if row is None:
+            raise ProbeError(f"{self.target.service}: connected without TLS")
+        return f"{row[0]} accepts writes, {row[1]} {row[2]}"
+
+    def close(self) -> None:
+        """Disconnect."""
+        with contextlib.suppress(Exception):
+            if self._connection is not None:
+                self._connection.close()
+        self._connection = None
+
+    def _execute(self, query: str, *values: object) -> psycopg.Cursor[tuple[object, ...]]:
+        if self._connection is None:
+            self.open()
+        if self._connection is None:
+            raise ProbeError(f"{self.target.service}: not connected")
+        try:
+            return self._connection.execute(query, values)
+        except psycopg.Error as error:
+            self.close()
+            raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
+
+    def write(self, run: str, sequence: int) -> None:
+        """Insert and commit one row."""
+        self._execute(f"insert into {TABLE} (run, seq) values (%s, %s)", run, sequence)
+
+    def read(self, run: str) -> list[int]:
+        """Return the rows' numbers."""
+        rows = self._execute(f"select seq from {TABLE} where run = %s order by seq", run).fetchall()
+        return [int(str(row[0])) for row in rows]
+
+    def forget(self, run: str) -> None:
+        """Delete the run's rows."""
+        self._execute(f"delete from {TABLE} where run = %s", run)
+
+    def refusals(self) -> list[Check]:
+        """Plain text, a wrong password and a foreign certificate authority."""
+        wrong = dataclasses.replace(self.target, password="not-the-password")  # noqa: S106
+        expected = (psycopg.OperationalError,)
+        return [
+            refused(
+                "plain text is refused",
+                lambda: self._connect(sslmode="disable", sslrootcert="").close(),
+                expected,
+                "no encryption",
+                "pg_hba",
+            ),
+            refused(
+                "a wrong password is refused",
+                lambda: PostgresProbe(wrong)._connect().close(),
+                expected,
+                "password authentication failed",
+            ),
+        ]

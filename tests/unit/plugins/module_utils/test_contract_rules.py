@@ -1,0 +1,450 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every rule of the catalog fires on what it forbids, and stays silent on the nearest legal choice."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils import contract_postgres
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract import RULES, Host, Violation, resolve_catalog
+
+TODAY = datetime.date(2026, 11, 23)
+
+
+def hosts(count: int, prefix: str = "h", net: int = 1, memory: int | None = 16384) -> list[Host]:
+    return [Host(f"{prefix}{n}", f"10.0.{net}.{n}", memory) for n in range(1, count + 1)]
+
+
+GROUPS = {
+    "all": hosts(3),
+    "db": hosts(3),
+    "other": hosts(3, "o", 2),
+    "dcs": hosts(3, "d", 3),
+    "dcs4": hosts(4, "d", 3),
+    "none": [],
+    "one": hosts(1),
+    "two": hosts(2),
+    "four": hosts(4),
+    "nine": hosts(9),
+    "twins": [Host("h1", "10.0.1.1", 4096), Host("h2", "10.0.1.1", 4096), Host("h3", "10.0.1.3", 4096)],
+    "selfish": [Host("h1", "127.0.0.1", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "small": hosts(3, "s", 4, 512),
+    "lean": hosts(3, "l", 5, 700),
+    "unasked": hosts(3, "u", 6, None),
+    "overlap": [*hosts(1), *hosts(2, "o", 2)],
+}
+
+COMMON = {
+    "environment": "production",
+    "owner": "team-a",
+    "escalation": "pager:a",
+    "members_group": "db",
+    "change_window": "Sun 02:00-05:00 UTC",
+    "clients": ["10.0.0.0/16"],
+    "backup_class": "gold",
+    "data": [{"name": "a", "class": "durable"}],
+}
+BASES: dict[str, dict[str, Any]] = {
+    "postgres": {
+        **COMMON,
+        "engine": "postgres",
+        "version": {"series": "17"},
+        "budget": {"rpo_seconds": 0, "rto_seconds": 30, "planned_outage_ms": 5000},
+    },
+    "redis": {
+        **COMMON,
+        "engine": "redis",
+        "version": {"series": "8.0"},
+        "budget": {"rpo_seconds": 10, "rto_seconds": 15, "planned_outage_ms": 5000},
+    },
+    "rabbitmq": {
+        **COMMON,
+        "engine": "rabbitmq",
+        "version": {"series": "4.0"},
+        "budget": {"rpo_seconds": 0, "rto_seconds": 30, "planned_outage_ms": 5000},
+    },
+}
+CACHE = [{"name": "c", "class": "cacheable"}]
+MIXED = [*CACHE, {"name": "a", "class": "durable"}]
+REPLAY = [{"name": "r", "class": "replayable"}]
+KEPT = [{"name": "k", "class": "retained", "retention_days": 30}]
+RISK = {"rule": "backup-none-durable", "reason": "trial", "approved_by": "cto", "expires": "2027-01-01"}
+
+
+def entry(engine: str, patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a valid entry with some keys replaced; a dotted key reaches into a dictionary."""
+    found: dict[str, Any] = copy.deepcopy(BASES[engine])
+    for key, value in patch.items():
+        first, _, rest = key.partition(".")
+        if rest:
+            found.setdefault(first, {})[rest] = value
+        else:
+            found[first] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule: what fires it, at which key, and what is legal; ``beside`` is a second service."""
+
+    rule: str
+    engine: str
+    fires: dict[str, Any]
+    key: str
+    legal: dict[str, Any]
+    beside: tuple[str, dict[str, Any]] | None = None
+    facts: bool = field(default=False)
+
+
+CASES = [
+    Case("data-empty", "postgres", {"data": []}, "data", {}),
+    Case(
+        "data-duplicate-name",
+        "postgres",
+        {"data": [*COMMON["data"], *COMMON["data"]]},  # type: ignore[misc]
+        "data[1].name",
+        {"data": [*REPLAY, *COMMON["data"]]},  # type: ignore[misc]
+    ),
+    Case(
+        "retention-not-retained",
+        "postgres",
+        {"data": [{"name": "a", "class": "durable", "retention_days": 3}]},
+        "data[0].retention_days",
+        {"data": KEPT},
+    ),
+    Case(
+        "retained-without-retention",
+        "postgres",
+        {"data": [{"name": "a", "class": "retained"}]},
+        "data[0].retention_days",
+        {"data": KEPT},
+    ),
+    Case("retained-needs-postgres", "redis", {"data": KEPT}, "data[0].class", {}),
+    Case("retained-needs-postgres", "rabbitmq", {"data": KEPT}, "data[0].class", {}),
+    Case(
+        "retained-needs-off-cluster",
+        "postgres",
+        {"data": KEPT, "backup_class": "bronze"},
+        "backup_class",
+        {"data": KEPT, "backup_class": "silver"},
+    ),
+    Case("backup-none-durable", "postgres", {"backup_class": "none"}, "backup_class", {"backup_class": "bronze"}),
+    Case(
+        "backup-none-durable",
+        "redis",
+        {"backup_class": "none"},
+        "backup_class",
+        {"backup_class": "none", "accepted_risks": [RISK]},
+    ),
+    Case("rto-below-floor", "postgres", {"budget.rto_seconds": 20}, "budget.rto_seconds", {"budget.rto_seconds": 21}),
+    Case("rto-below-floor", "redis", {"budget.rto_seconds": 4}, "budget.rto_seconds", {"budget.rto_seconds": 5}),
+    Case("rto-below-floor", "rabbitmq", {"budget.rto_seconds": 11}, "budget.rto_seconds", {"budget.rto_seconds": 12}),
+    Case(
+        "planned-outage-above-rto",
+        "postgres",
+        {"budget.planned_outage_ms": 30001},
+        "budget.planned_outage_ms",
+        {"budget.planned_outage_ms": 30000},
+    ),
+    Case(
+        "planned-outage-below-floor",
+        "redis",
+        {"budget.planned_outage_ms": 1999},
+        "budget.planned_outage_ms",
+        {"budget.planned_outage_ms": 2000},
+    ),
+    Case(
+        "replica-lag-above-rpo",
+        "redis",
+        {"budget.max_replica_lag_seconds": 11},
+        "budget.max_replica_lag_seconds",
+        {"budget.max_replica_lag_seconds": 10},
+    ),
+    Case("owner-missing", "postgres", {"owner": "TBD"}, "owner", {"owner": "tbd", "environment": "staging"}),
+    Case("escalation-missing", "postgres", {"escalation": "pager:"}, "escalation", {"escalation": "pager:x"}),
+    Case("escalation-missing", "postgres", {"escalation": "none"}, "escalation", {"escalation": "chat:x-team"}),
+    Case("change-window-missing", "postgres", {"change_window": "any"}, "change_window", {}),
+    Case(
+        "change-window-invalid",
+        "postgres",
+        {"change_window": "Sun 2-5"},
+        "change_window",
+        {"change_window": "Mon-Fri 22:00-01:00 Europe/Berlin"},
+    ),
+    Case("version-series-unknown", "redis", {"version.series": "9.9"}, "version.series", {"version.series": "7.0"}),
+    Case(
+        "version-series-unsupported", "postgres", {"version.series": "16"}, "version.series", {"version.series": "15"}
+    ),
+    Case(
+        "version-target-invalid",
+        "redis",
+        {"version.target": "new"},
+        "version.target",
+        {"version.target": "5:8.0.2-3+deb13u2"},
+    ),
+    Case("version-target-invalid", "redis", {"version.target": "8"}, "version.target", {"version.target": "8.0.5"}),
+    Case(
+        "version-major-not-allowed",
+        "postgres",
+        {"version.target": "18.1"},
+        "version.target",
+        {"version.target": "17.11"},
+    ),
+    Case(
+        "version-downgrade",
+        "postgres",
+        {"version.target": "15.1", "version.allow_major": True},
+        "version.target",
+        {"version.target": "18.1", "version.allow_major": True},
+    ),
+    Case(
+        "version-major-unsupported",
+        "postgres",
+        {"version.target": "19.1", "version.allow_major": True},
+        "version.target",
+        {"version.target": "18.1", "version.allow_major": True},
+    ),
+    Case("profile-not-for-engine", "redis", {"tuning_profile": "oltp"}, "tuning_profile", {"tuning_profile": "cache"}),
+    Case("key-not-for-engine", "postgres", {"vhost": "x"}, "vhost", {"database": "x"}),
+    Case("key-not-for-engine", "redis", {"ports": {"dist": 25672}}, "ports.dist", {"ports": {"sentinel": 26380}}),
+    Case("identifier-unsafe", "postgres", {"database": "a;drop"}, "database", {"database": "a_drop"}),
+    Case("identifier-unsafe", "rabbitmq", {"vhost": "a/b c"}, "vhost", {"vhost": "a-b.c"}),
+    Case("identifier-unsafe", "redis", {"sentinel_name": "x y"}, "sentinel_name", {"sentinel_name": "x-y"}),
+    Case("identifier-reserved", "postgres", {"app_user": "postgres"}, "app_user", {"app_user": "postgres_app"}),
+    Case("identifier-reserved", "postgres", {"database": "template1"}, "database", {}),
+    Case("identifier-reserved", "redis", {"app_user": "default"}, "app_user", {}),
+    Case(
+        "risk-unknown-rule",
+        "postgres",
+        {"accepted_risks": [{**RISK, "rule": "backup-none"}]},
+        "accepted_risks[0].rule",
+        {"accepted_risks": [RISK]},
+    ),
+    Case(
+        "risk-not-waivable",
+        "postgres",
+        {"accepted_risks": [{**RISK, "rule": "members-even"}]},
+        "accepted_risks[0].rule",
+        {"accepted_risks": [RISK]},
+    ),
+    Case(
+        "risk-expired",
+        "postgres",
+        {"accepted_risks": [{**RISK, "expires": "2026-11-22"}]},
+        "accepted_risks[0].expires",
+        {"accepted_risks": [{**RISK, "expires": "2026-11-23"}]},
+    ),
+    Case(
+        "risk-expired",
+        "postgres",
+        {"accepted_risks": [{**RISK, "expires": "2026-02-30"}]},
+        "accepted_risks[0].expires",
+        {"accepted_risks": [{**RISK, "expires": datetime.date(2027, 1, 1)}]},
+    ),
+    Case("group-missing", "postgres", {"members_group": "dbb"}, "members_group", {}),
+    Case(
+        "group-missing",
+        "postgres",
+        {"dcs": {"members_group": "x"}},
+        "dcs.members_group",
+        {"dcs": {"members_group": "dcs"}},
+    ),
+    Case("group-empty", "postgres", {"members_group": "none"}, "members_group", {}),
+    Case("members-too-few", "redis", {"members_group": "two"}, "members_group", {}),
+    Case(
+        "members-too-few",
+        "postgres",
+        {"members_group": "one", "dcs": {"members_group": "dcs"}, "budget.rpo_seconds": 30},
+        "members_group",
+        {"members_group": "two", "dcs": {"members_group": "dcs"}, "budget.rpo_seconds": 30},
+    ),
+    Case("members-even", "rabbitmq", {"members_group": "four"}, "members_group", {}),
+    Case(
+        "members-even",
+        "postgres",
+        {"dcs": {"members_group": "dcs4"}},
+        "dcs.members_group",
+        {"members_group": "four", "dcs": {"members_group": "dcs"}},
+    ),
+    Case("members-too-many", "rabbitmq", {"members_group": "nine"}, "members_group", {}),
+    Case("address-duplicate", "redis", {"members_group": "twins"}, "members_group", {}),
+    Case("address-loopback", "redis", {"members_group": "selfish"}, "members_group", {}),
+    Case(
+        "members-shared",
+        "redis",
+        {},
+        "members_group",
+        {"members_group": "other"},
+        ("redis", {"port": 6380, "ports": {"sentinel": 26380}}),
+    ),
+    Case(
+        "engine-twice-on-host",
+        "redis",
+        {"members_group": "overlap"},
+        "members_group",
+        {"members_group": "other"},
+        ("redis", {"port": 6380, "ports": {"sentinel": 26380}}),
+    ),
+    Case(
+        "dcs-shared",
+        "postgres",
+        {"members_group": "other", "dcs": {"members_group": "dcs"}},
+        "dcs.members_group",
+        {"members_group": "other"},
+        ("postgres", {"dcs": {"members_group": "dcs"}}),
+    ),
+    Case(
+        "sentinel-name-duplicate",
+        "redis",
+        {"members_group": "other", "sentinel_name": "beside"},
+        "sentinel_name",
+        {"members_group": "other"},
+        ("redis", {}),
+    ),
+    Case("port-duplicate", "redis", {"port": 26379}, "port", {"port": 26378}),
+    Case("port-conflict", "redis", {"port": 5432}, "port", {}, ("postgres", {})),
+    Case("port-conflict", "redis", {"port": 2380}, "port", {"members_group": "other", "port": 2380}, ("postgres", {})),
+    Case("port-conflict", "redis", {"port": 4369}, "port", {}, ("rabbitmq", {})),
+    Case("port-privileged", "redis", {"port": 1023}, "port", {"port": 1024}),
+    Case("port-ephemeral", "postgres", {"dcs": {"client_port": 40000}}, "dcs.client_port", {"port": 32767}),
+    Case("port-reserved", "postgres", {"port": 6432}, "port", {}),
+    Case("memory-unknown", "redis", {"members_group": "unasked"}, "members_group", {}, facts=True),
+    Case("memory-too-small", "postgres", {"members_group": "small"}, "members_group", {}),
+    Case(
+        "memory-too-small",
+        "redis",
+        {"members_group": "lean", "maxmemory_mb": 400},
+        "maxmemory_mb",
+        {"members_group": "lean", "maxmemory_mb": 253},
+    ),
+    Case(
+        "memory-too-small",
+        "redis",
+        {"members_group": "lean"},
+        "members_group",
+        {"members_group": "other"},
+        ("rabbitmq", {"members_group": "lean"}),
+    ),
+    Case(
+        "client-network-invalid", "postgres", {"clients": ["10.0.0.5/24"]}, "clients[0]", {"clients": ["10.0.0.0/24"]}
+    ),
+    Case("client-network-invalid", "postgres", {"clients": ["any"]}, "clients[0]", {"clients": ["fd00::/8"]}),
+    Case(
+        "clients-everyone",
+        "postgres",
+        {"clients": ["0.0.0.0/0"]},
+        "clients[0]",
+        {"clients": ["0.0.0.0/0"], "environment": "lab"},
+    ),
+    Case("clients-everyone", "postgres", {"clients": ["::/0"]}, "clients[0]", {}),
+    Case(
+        "postgres-rpo0-members",
+        "postgres",
+        {"members_group": "two", "dcs": {"members_group": "dcs"}},
+        "members_group",
+        {"members_group": "two", "dcs": {"members_group": "dcs"}, "budget.rpo_seconds": 1},
+    ),
+    Case("redis-rpo-zero", "redis", {"budget.rpo_seconds": 0}, "budget.rpo_seconds", {}),
+    Case("redis-rpo-below-floor", "redis", {"budget.rpo_seconds": 2}, "budget.rpo_seconds", {"budget.rpo_seconds": 3}),
+    Case("redis-cacheable-durable", "redis", {"data": MIXED}, "data", {"data": [*CACHE, *REPLAY]}),
+    Case(
+        "redis-persistence-restart",
+        "redis",
+        {"data": CACHE, "persistence": "off", "auto_restart": True},
+        "auto_restart",
+        {"data": CACHE, "auto_restart": True},
+    ),
+    Case("redis-persistence-durable", "redis", {"persistence": "off"}, "persistence", {"persistence": "on"}),
+    Case("redis-eviction-durable", "redis", {"eviction": "volatile-ttl"}, "eviction", {"eviction": "noeviction"}),
+    Case(
+        "redis-eviction-replayable",
+        "redis",
+        {"data": REPLAY, "eviction": "allkeys-lru"},
+        "eviction",
+        {"data": [*REPLAY, *CACHE], "eviction": "volatile-lru"},
+    ),
+    Case(
+        "redis-cache-noeviction",
+        "redis",
+        {"data": CACHE, "eviction": "noeviction"},
+        "eviction",
+        {"data": CACHE, "eviction": "allkeys-lfu"},
+    ),
+]
+
+
+def violations(case: Case, patch: dict[str, Any], facts: bool = False) -> list[Violation]:
+    catalog = {"here": entry(case.engine, patch)}
+    if case.beside:
+        catalog["beside"] = entry(*case.beside)
+    found = resolve_catalog(catalog, GROUPS, require_facts=facts, today=TODAY)
+    return [item for item in found.violations if item.path.startswith("service_catalog.here")]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.engine}-{case.key}")
+def test_rule_fires_at_its_key_and_names_a_legal_choice(case: Case) -> None:
+    found = [item for item in violations(case, case.fires, case.facts) if item.rule == case.rule]
+    assert [item.path for item in found][:1] == [f"service_catalog.here.{case.key}"], found
+    for item in found:
+        assert all((item.wrong, item.why, item.nearest))
+        assert item.why == RULES[case.rule].why
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.engine}-{case.key}")
+def test_rule_is_silent_on_the_legal_choice(case: Case) -> None:
+    assert violations(case, case.legal, case.facts) == []
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {case.rule for case in CASES} | {"postgres-timers"} == set(RULES)
+    assert len(RULES) >= 35
+
+
+def test_patroni_timers_that_patroni_would_change_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("postgres-timers", "postgres", {}, "budget.rto_seconds", {})
+    assert violations(case, {}) == []
+    monkeypatch.setattr(contract_postgres, "TIMERS", ((0, (20, 10, 10, 0)),))
+    assert [item.rule for item in violations(case, {})] == ["postgres-timers"]
+
+
+@pytest.mark.parametrize("engine", BASES)
+def test_the_message_about_an_impossible_recovery_time_says_so(engine: str) -> None:
+    case = Case("rto-below-floor", engine, {}, "", {})
+    (item,) = [v for v in violations(case, {"budget.rto_seconds": 2}) if v.rule == "rto-below-floor"]
+    assert "cannot be met by any topology" in item.wrong
+    if engine == "postgres":
+        assert "20 s" in item.wrong
+        assert "21 s" in item.nearest
+        assert "30 s" in item.nearest
+
+
+def test_all_violations_of_all_services_are_collected() -> None:
+    catalog = {
+        "one": entry("postgres", {"data": [], "members_group": "nope", "budget.rto_seconds": 1}),
+        "two": entry("redis", {"budget.rpo_seconds": 0, "port": 80, "owner": "tbd"}),
+    }
+    found = resolve_catalog(catalog, GROUPS, today=TODAY)
+    rules = {(item.path.split(".")[1], item.rule) for item in found.violations}
+    assert {("one", "data-empty"), ("one", "group-missing"), ("one", "rto-below-floor")} <= rules
+    assert {("two", "redis-rpo-zero"), ("two", "port-privileged"), ("two", "owner-missing")} <= rules
+    assert not found.contracts
+
+
+def test_an_accepted_risk_is_told_and_an_unneeded_one_too() -> None:
+    needed = entry("postgres", {"backup_class": "none", "accepted_risks": [RISK]})
+    found = resolve_catalog({"here": needed}, GROUPS, today=TODAY)
+    assert any("Accepted until 2027-01-01 by cto" in text for text in found.contracts["here"].body["advisories"])
+    unneeded = entry("postgres", {"accepted_risks": [RISK]})
+    found = resolve_catalog({"here": unneeded}, GROUPS, today=TODAY)
+    assert any("not needed any more" in text for text in found.contracts["here"].body["advisories"])
+
+
+def test_a_risk_that_expired_refuses_twice() -> None:
+    late = entry("postgres", {"backup_class": "none", "accepted_risks": [{**RISK, "expires": "2020-01-01"}]})
+    found = resolve_catalog({"here": late}, GROUPS, today=TODAY)
+    assert {item.rule for item in found.violations} == {"risk-expired", "backup-none-durable"}
