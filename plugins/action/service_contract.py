@@ -35,19 +35,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         del tmp
         _checked, options = self.validate_argument_spec(
             argument_spec={
-                "catalog": {"type": "raw", "required": True},
+                "catalog": {"type": "raw"},
                 "service_id": {"type": "str", "default": ""},
                 "require_facts": {"type": "bool", "default": False},
             }
         )
         problems: list[Violation] = []
-        catalog = self._resolved_catalog(options["catalog"], problems)
+        if "catalog" in self._task.args:
+            catalog = self._plain_catalog(options["catalog"], problems)  # Ansible has resolved its templates
+        else:
+            catalog = self._resolved_catalog((task_vars or {}).get(ROOT), problems)
         hosts = self._hosts(task_vars or {}, _named_groups(catalog), problems)
         found = resolve_catalog(catalog, hosts, require_facts=options["require_facts"])
         if catalog or not problems:  # entries whose template failed are missing: all of them is not "empty"
             problems += found.violations
         service = options["service_id"]
+        unknown = False
         if isinstance(catalog, Mapping) and catalog and service and service not in catalog:
+            unknown = True
             problems.append(unknown_service(service, catalog))
         result["changed"] = False
         if problems:
@@ -57,13 +62,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 violations=[{key: printable(text) for key, text in item.to_dict().items()} for item in problems],
                 msg=printable_lines(refusal(tuple(problems))),
             )
+            first = next(iter((task_vars or {}).get("ansible_play_batch", ())), None)
+            if first not in {None, (task_vars or {}).get("inventory_hostname")} and not unknown:
+                # The catalog is the same for every host of the play: one long message is enough.
+                result.update(violations=[], msg=f"The service catalog is refused, for the reasons given for {first}.")
             return result
         contracts = found.to_dict()
         result["contracts"] = {service: contracts[service]} if service else contracts
         return result
 
     def _resolved_catalog(self, raw: object, problems: list[Violation]) -> object:
-        """Template each entry alone, so that one bad expression names its entry."""
+        """Template each entry of the variable alone, so that one bad expression names its entry and hides no other."""
+        if isinstance(raw, str):
+            raw = self._templar.template(raw)
         if not isinstance(raw, Mapping):
             return raw
         catalog: dict[Any, Any] = {}
@@ -73,6 +84,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except TEMPLATE_ERRORS as error:
                 problems.append(_template_problem(key_path(ROOT, service), error))
         return catalog
+
+    def _plain_catalog(self, given: object, problems: list[Violation]) -> object:
+        """Return a catalog that was passed as an argument, without lazy values."""
+        try:
+            return plain(given)
+        except TEMPLATE_ERRORS as error:
+            problems.append(_template_problem(ROOT, error))
+            return {}
 
     def _hosts(
         self, task_vars: Mapping[str, Any], wanted: set[str], problems: list[Violation]
@@ -131,7 +150,7 @@ def _named_groups(catalog: object) -> set[str]:
 def _template_problem(path: str, error: BaseException) -> Violation:
     text = " ".join(str(error).split())[:300] or type(error).__name__
     nearest = "define the variable, or write the value itself"
-    return violation(path, "schema-text", f"a template cannot be resolved: {text}", nearest)
+    return violation(path, "schema-template", f"a template cannot be resolved: {text}", nearest)
 
 
 def plain(value: Any, depth: int = 0) -> Any:

@@ -16,7 +16,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
     "names": {"type": "list", "elements": "str", "required": True},
     "length": {"type": "int", "default": 32},
-    "vault_id": {"type": "str", "default": "holdfast"},
+    "vault_id": {"type": "str", "default": "default"},
 }
 
 

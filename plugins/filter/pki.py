@@ -21,7 +21,9 @@ def _names(certificate: x509.Certificate) -> set[str]:
     return dns | {f"IP:{address}" for address in extension.get_values_for_type(x509.IPAddress)}
 
 
-def certificate_problem(pem: str, names: list[str], renew_days: int, authority: str, now: datetime.datetime | None = None) -> str:
+def certificate_problem(
+    pem: str, names: list[str], renew_days: int, authority: str, now: datetime.datetime | None = None
+) -> str:
     """Return why the certificate `pem` must be signed anew, or "" when it is good.
 
     Good means: readable, signed by the certificate `authority` (PEM), carrying exactly `names` (`DNS:…` and `IP:…`) and

@@ -17,6 +17,10 @@ options:
     description: Results of M(holdfast.stateful.redis_topology_info) by host name.
     type: dict
     required: true
+  live_only:
+    description: Only a live master will do, as a Sentinel needs one to watch.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -38,11 +42,11 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.module_utils.redis_topology import TopologyError, decide_master
 
 
-def redis_bootstrap_master(observations: dict[str, Any]) -> str:
+def redis_bootstrap_master(observations: dict[str, Any], live_only: bool = False) -> str:
     """Return the name of the member to join; every host's observation must lead to the same one."""
     try:
         files = {name: item["files"] for name, item in observations.items()}
-        decided = {decide_master(item["members"], files) for item in observations.values()}
+        decided = {decide_master(item["members"], files, live_only) for item in observations.values()}
     except (TopologyError, KeyError) as error:
         raise AnsibleFilterError(f"redis: {error}") from error
     if len(decided) != 1:

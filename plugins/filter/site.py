@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.connection import connection_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import summarise
 
@@ -42,7 +41,9 @@ def contract_of(contracts: dict[str, Any], host: str, engine: str) -> dict[str, 
         wanted = "postgres" if engine == "etcd" else engine
         if contract["engine"] == wanted and host in [member["name"] for member in serves]:
             return dict(contract)
-    raise AnsibleFilterError(f"{host}: no service of engine {engine} has a member here; the catalog or the groups changed during the run")
+    raise AnsibleFilterError(
+        f"{host}: no service of engine {engine} has a member here; the catalog or the groups changed during the run"
+    )
 
 
 def status_requests(contracts: dict[str, Any], host: str, passwords: dict[str, str]) -> list[dict[str, Any]]:

@@ -34,7 +34,6 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import DEFAULT_NAME, identify
 
 CHECKOUT = str(Path(__file__).resolve().parents[2])

@@ -211,7 +211,7 @@ def _synchronous_nodes(view: View) -> int:
 
 def _profile(entry: Entry) -> str:
     if entry.engine == "redis":
-        return {True: "cache", False: "session"}[entry.classes == {"cacheable"}]
+        return contract_redis.profile(entry)
     return PROFILES[entry.engine][0]
 
 
@@ -283,7 +283,7 @@ def _general_advisories(view: View) -> list[str]:
 def refusal(violations: tuple[Violation, ...]) -> str:
     """Return the message of one refusal that lists every violation."""
     count = len(violations)
-    head = f"The service catalog is refused: {count} violation{'s' if count > 1 else ''}, nothing was changed."
+    head = f"Refused: {count} violation{'s' if count > 1 else ''} in the service catalog; nothing was changed."
     return "\n".join([head, "", *(item.text() + "\n" for item in violations)]).rstrip()
 
 
@@ -291,4 +291,4 @@ def unknown_service(service_id: str, catalog: Mapping[Any, Any]) -> Violation:
     """Return the violation for a service that the catalog does not have."""
     known = [key for key in catalog if isinstance(key, str)]
     wrong = f"service_id {show(service_id)} is not in the catalog"
-    return violation("service_id", "schema-service-id", wrong, did_you_mean(service_id, known))
+    return violation("service_id", "schema-service-unknown", wrong, did_you_mean(service_id, known))

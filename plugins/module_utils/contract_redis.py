@@ -30,6 +30,11 @@ def eviction(entry: Entry) -> str:
     return "volatile-lru" if entry.classes == {"cacheable", "replayable"} else "noeviction"
 
 
+def profile(entry: Entry) -> str:
+    """Return the tuning profile: the catalog's, else what fits the data classes."""
+    return entry.tuning_profile or ("cache" if entry.classes == {"cacheable"} else "session")
+
+
 @rule("redis-rpo-zero", "Redis replicates after it has answered; no topology or setting changes that", engine="redis")
 def redis_rpo_zero(view: View) -> Iterator[Problem]:
     """RPO 0 from asynchronous replication."""
@@ -154,6 +159,7 @@ def derive(view: View) -> Derived:
     because = "data is on disk" if restart else "an empty master must stay down until Sentinel has promoted a replica"
     out.put("", "auto_restart", restart, because if entry.auto_restart is None else f"{because}; set in the catalog")
     _config(view, out, disk)
+    _profile_config(entry, out)
     down = down_after_ms(entry.budget.rto_seconds)
     because = f"writes fail for this plus at most 4 s; rto_seconds is {entry.budget.rto_seconds}"
     out.put("sentinel", "down-after-milliseconds", down, because)
@@ -166,6 +172,18 @@ def derive(view: View) -> Derived:
     )
     out.put("sentinel", "parallel-syncs", 1, "replicas follow the new master one by one, so that one always answers")
     return out
+
+
+def _profile_config(entry: Entry, out: Derived) -> None:
+    chosen = profile(entry)
+    samples = 10 if chosen == "cache" else 5
+    out.put("config", "maxmemory-samples", samples, f"profile {chosen}: how well eviction finds the least used key")
+    effort = 4 if chosen == "session" else 1
+    out.put("config", "active-expire-effort", effort, f"profile {chosen}: how eagerly expired keys free their memory")
+    depth = 1 if chosen == "queue" else 0
+    out.put(
+        "config", "list-compress-depth", depth, f"profile {chosen}: long lists are compressed between their ends or not"
+    )
 
 
 def _config(view: View, out: Derived, disk: bool) -> None:

@@ -242,11 +242,10 @@ def port_reserved(view: View) -> Found:
 @rule("memory-unknown", "without the memory of every member, settings might not fit and nobody would notice")
 def memory_unknown(view: View) -> Found:
     """A member whose memory nobody knows, where it is asked for."""
-    for host in view.here.hosts if view.require_facts else ():
-        if host.memory_mb is None:
-            wrong = f"the memory of {host.name} is not known"
-            nearest = f"gather the facts of {host.name} first, or set host_baseline_memory_mb"
-            yield Problem("members_group", wrong, nearest)
+    unknown = ", ".join(host.name for host in view.here.hosts if host.memory_mb is None)
+    if view.require_facts and unknown:
+        nearest = "gather their facts first, or set host_baseline_memory_mb in the inventory"
+        yield Problem("members_group", f"the memory of {unknown} is not known", nearest)
 
 
 @rule("memory-too-small", "the kernel would end a service when the host runs out, at the moment of most load")

@@ -49,6 +49,8 @@ MAX_ITEMS = 500
 SCHEMA_RULES: dict[str, str] = {
     "schema-catalog": "the catalog is a dictionary of service ids, so that every service is named once",
     "schema-service-id": "the id names Patroni's scope, files, users and metrics, which all accept these characters",
+    "schema-service-unknown": "only a declared service has a contract",
+    "schema-template": "a value that cannot be resolved would be guessed",
     "schema-unknown-key": "a misspelt key would be ignored in silence and the service would get a default instead",
     "schema-type": "a value of another type would be converted, or guessed, into something nobody declared",
     "schema-required": "nothing safe can be assumed in its place",

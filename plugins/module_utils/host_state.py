@@ -68,6 +68,12 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     },
 }
 
+# What the action plugin adds: tasks cannot give these.
+INTERNAL_SPEC: dict[str, dict[str, Any]] = {
+    "_contents": {"type": "str", "no_log": True, "default": ""},
+    "_after_apt": {"type": "bool", "default": False},
+}
+
 UNIT_DIRECTORIES = (
     "/etc/systemd/system/",
     "/run/systemd/system/",

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH101, PTH104, PTH105, PTH106, PTH108, PTH112, PTH115, PTH118, PTH119, PTH120, PTH208
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH112, PTH115, PTH118, PTH119, PTH120, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """Directories, files and removed paths: compared, and written so that a kill leaves the old or the new, never half."""
@@ -10,10 +10,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shlex
 import shutil
 import stat
-import subprocess
 import tempfile
 from typing import Any
 
@@ -24,9 +22,9 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
     parse_mode,
     require_safe_path,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_write import write_file
 
 DIFF_LIMIT = 200_000
-VALIDATE_TIMEOUT = 120
 
 
 def owner_ids(entry: dict[str, Any], run: Run) -> tuple[int | None, int | None]:
@@ -199,7 +197,9 @@ def converge_file(entry: dict[str, Any], contents: dict[str, bytes], run: Run) -
     content = contents[key]
     if entry.get("block"):
         regular = info is not None and stat.S_ISREG(info.st_mode)
-        content = with_block(read_file(path, info, info.st_size) or b"" if info and regular else b"", entry["block"], content)
+        content = with_block(
+            path, read_file(path, info, info.st_size) or b"" if info and regular else b"", entry["block"], content
+        )
     if info is not None and stat.S_ISREG(info.st_mode) and read_file(path, info, len(content)) == content:
         converge_attributes(entry, info, run)
         return
@@ -210,88 +210,22 @@ def converge_file(entry: dict[str, Any], contents: dict[str, bytes], run: Run) -
     run.file_changed(path)
 
 
-def with_block(existing: bytes, name: str, content: bytes) -> bytes:
+def with_block(path: str, existing: bytes, name: str, content: bytes) -> bytes:
     """Return `existing` with the block called `name` replaced by `content`, or with the block appended."""
     begin, end = f"# BEGIN {name}\n".encode(), f"# END {name}\n".encode()
     block = begin + content.rstrip(b"\n") + b"\n" + end
     start, stop = existing.find(begin), existing.find(end)
-    if 0 <= start < stop:
+    if (start < 0) != (stop < 0) or stop < start:
+        # Replacing from a stray marker on would take lines of somebody else with it.
+        raise HostStateError(
+            f"{path}: expected block {name} to have one BEGIN and one END line, found only one or the wrong order:"
+            " remove the stray line by hand"
+        )
+    if start >= 0:
         return existing[:start] + block + existing[stop + len(end) :]
     if existing and not existing.endswith(b"\n"):
         existing += b"\n"
     return existing + block
-
-
-def write_file(entry: dict[str, Any], content: bytes, uid: int, gid: int) -> None:
-    """Write a file atomically: complete, owned, validated and on disk before it takes the name."""
-    path = entry["path"]
-    parent, base = os.path.split(path)
-    prefix = f".{base}.holdfast-"
-    remove_leftovers(parent, prefix)
-    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=parent)
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fchown(handle.fileno(), uid, gid)
-            os.fchmod(handle.fileno(), parse_mode(entry["mode"], path))
-            os.fsync(handle.fileno())
-        if entry["validate"]:
-            validate(entry, temporary)
-        # Units are restarted when this time is newer than their start, so it is the time of the rename.
-        os.utime(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise
-    sync_directory(parent)
-
-
-def remove_leftovers(parent: str, prefix: str) -> None:
-    """Remove temporary files that a killed run left for this very file."""
-    for name in os.listdir(parent):
-        if name.startswith(prefix):
-            leftover = os.path.join(parent, name)
-            if stat.S_ISREG(os.lstat(leftover).st_mode):
-                os.unlink(leftover)
-
-
-def sync_directory(path: str) -> None:
-    """Put a rename on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def validate(entry: dict[str, Any], temporary: str) -> None:
-    """Run the validate command on the temporary file."""
-    path, command = entry["path"], entry["validate"]
-    if command.count("%s") != 1:
-        raise HostStateError(f"{path}: expected validate with one %s, found {command!r}: correct the task")
-    words = [word.replace("%s", temporary) for word in shlex.split(command)]
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=VALIDATE_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostStateError(f"{path}: expected to run {words[0]} to validate it, found: {error}") from error
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:].replace(temporary, path)
-        # A validator likes to quote the line it dislikes.
-        said = "(output hidden: the file is secret)" if entry["secret"] else said
-        raise HostStateError(
-            f"{path}: expected {words[0]} to accept the new content, found exit code {done.returncode}: the old file"
-            f" is untouched; correct the template. It said: {said}"
-        )
 
 
 def remove_path(entry: Any, run: Run) -> None:

@@ -14,8 +14,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api imp
 NODE_COLUMNS = "name,running,mem_alarm,disk_free_alarm,partitions,being_drained,uptime,fd_total"
 QUEUE_PAGE = 500
 
-# Which series a member may come from, by the series it goes to (rabbitmq.com/docs/upgrade, 2026-08). Nothing else is a hop:
-# downgrades are unsupported, and within a series every step forward is allowed.
+# Which series a member may come from, by the series it goes to (rabbitmq.com/docs/upgrade, 2026-08). Nothing else is a
+# hop: downgrades are unsupported, and within a series every step forward is allowed.
 HOPS: dict[str, tuple[str, ...]] = {
     "3.11": ("3.10",),
     "3.12": ("3.11",),
@@ -234,7 +234,7 @@ def queue_blockers(cluster: Cluster) -> list[str]:
         missing = sorted(set(queue.members) - set(queue.online))
         if missing:
             found.append(
-                f"queue {queue.text()}: expected all members online, found {', '.join(map(member_name, missing))} missing"
+                f"queue {queue.text()}: expected all members online, found no {', '.join(map(member_name, missing))}"
             )
     return found if len(found) <= 20 else [*found[:20], f"and {len(found) - 20} more queues"]
 
@@ -250,7 +250,10 @@ def critical_queues(cluster: Cluster, node: str) -> list[str]:
 
 def stop_blockers(cluster: Cluster, node: str) -> list[str]:
     """Return every reason why this node must not stop now."""
-    found = [f"queue {text}: expected a quorum without {member_name(node)}, found none" for text in critical_queues(cluster, node)]
+    found = [
+        f"queue {text}: expected a quorum without {member_name(node)}, found none"
+        for text in critical_queues(cluster, node)
+    ]
     others = [peer.name for peer in cluster.nodes if peer.name != node and peer.running and not peer.draining]
     needed = len(cluster.nodes) // 2 + 1
     if len(others) < needed:
@@ -268,7 +271,8 @@ def series(version: str) -> str:
 
 def upstream(version: str) -> str:
     """Return the upstream part of a Debian version."""
-    return version.partition(":")[2].rpartition("-")[0] or version.rpartition(":")[2].rpartition("-")[0] or version.rpartition(":")[2]
+    bare = version.rpartition(":")[2]
+    return bare.rpartition("-")[0] or bare
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small client of RabbitMQ's management API over verified TLS, and the errors of everything that talks to RabbitMQ."""
+"""A small client of RabbitMQ's management API over verified TLS, and the errors of all that talks to RabbitMQ."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class RabbitmqError(Exception):
     """A sentence for the operator: the host, the thing, what was expected, what was found, what to do."""
 
 
-class Unreachable(RabbitmqError):
+class UnreachableError(RabbitmqError):
     """Nothing answered, or what answered could not prove who it is."""
 
 
-class Denied(RabbitmqError):
+class DeniedError(RabbitmqError):
     """The user or its password was refused."""
 
 
-class Rejected(RabbitmqError):
+class RejectedError(RabbitmqError):
     """The API understood the request and refused it."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -40,7 +40,7 @@ class Rejected(RabbitmqError):
         self.status = status
 
 
-class Refusal(RabbitmqError):
+class GateError(RabbitmqError):
     """A safety gate that stays shut."""
 
 
@@ -61,7 +61,7 @@ class Api:
             try:
                 context = ssl.create_default_context(cafile=self._ca_file)
             except OSError as error:
-                raise Unreachable(
+                raise UnreachableError(
                     f"{self._ca_file}: expected the authority's certificate, found: {error}: run the role pki"
                 ) from error
             context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -90,13 +90,15 @@ class Api:
             raw, status = answer.read(), answer.status
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise Unreachable(
+            raise UnreachableError(
                 f"{where}: expected the management API to answer, found: {reason(error)}: is RabbitMQ running there?"
             ) from error
         if answer.will_close:
             self.close()
         if status == http.HTTPStatus.UNAUTHORIZED:
-            raise Denied(f"{where}: expected the API to accept user {self.user}, found that it refuses the password")
+            raise DeniedError(
+                f"{where}: expected the API to accept user {self.user}, found that it refuses the password"
+            )
         try:
             return status, json.loads(raw) if raw else None
         except ValueError:
@@ -111,7 +113,7 @@ class Api:
         status, answer = self.request(method, path, body)
         if status >= http.HTTPStatus.BAD_REQUEST:
             said = answer.get("reason") or answer.get("error") if isinstance(answer, dict) else answer
-            raise Rejected(
+            raise RejectedError(
                 f"https://{self.address}:{self.port}/api{path}: expected {method} to succeed, found status {status}:"
                 f" {said}",
                 status,
@@ -136,18 +138,18 @@ def seg(name: str) -> str:
 def first_answer(apis: Sequence[Api], ask: Callable[[Api], Any]) -> Any:
     """Return the first answer of several members, in order; when nobody answers, everybody's reason."""
     problems: list[str] = []
-    denied: Denied | None = None
+    denied: DeniedError | None = None
     for api in apis:
         try:
             return ask(api)
-        except Denied as error:
+        except DeniedError as error:
             denied = error
             problems.append(str(error))
         except RabbitmqError as error:
             problems.append(str(error))
     if denied is not None and len(problems) == 1:
         raise denied
-    raise Unreachable("; ".join(problems) or "no member to ask")
+    raise UnreachableError("; ".join(problems) or "no member to ask")
 
 
 class Deadline:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Virtual hosts, users and permissions: what must be sent so that they become what they should be. Nothing is deleted."""
+"""Virtual hosts, users and permissions: what must be sent to make them what they should be. Nothing is deleted."""
 
 from __future__ import annotations
 
@@ -182,7 +182,11 @@ def input_problems(want: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]
         for user in want["users"]
         if not (user.get("password") or user.get("password_hash"))
     ]
-    return found + [f"user {user['name']}: expected another name, guest must not exist" for user in want["users"] if user["name"] == "guest"]
+    return found + [
+        f"user {user['name']}: expected another name, guest must not exist"
+        for user in want["users"]
+        if user["name"] == "guest"
+    ]
 
 
 def apply(api: Api, steps: Sequence[Step]) -> None:

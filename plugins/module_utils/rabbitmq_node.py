@@ -84,8 +84,8 @@ def epmd_names(address: str, port: int, timeout: float = 2.0) -> list[str]:
                 data += chunk
     except OSError as error:
         raise RabbitmqError(
-            f"{address}:{port}: expected Erlang's port mapper to answer, found: {error}: is epmd.socket up there, is the"
-            " firewall open?"
+            f"{address}:{port}: expected Erlang's port mapper to answer, found: {error}: is epmd.socket up there,"
+            " is the firewall open?"
         ) from error
     return parse_names(data)
 
@@ -101,8 +101,8 @@ def start_blockers(
 ) -> list[str]:
     """Return why the local node must not start yet.
 
-    `peers` says of every other member `blank` (known to hold no data), `running` (observed in a cluster) or why it could
-    not be observed. A node with data may always start. A node without data may only start when every peer is accounted
+    `peers` says of every other member `blank` (known to hold no data), `running` (observed in a cluster) or why it
+    could not be observed. A node with data may always start. A node without data may only start when every peer is accounted
     for, else two halves could become two clusters.
     """
     if data_here:
@@ -114,9 +114,12 @@ def start_blockers(
     ]
     if member_of is None:
         return found
-    return found + [
-        f"{me} has no data, but the cluster of {peer} still counts it as a member: it was lost or replaced; run"
-        f" 'rabbitmqctl forget_cluster_node rabbit@{me}' on {peer}, then run again"
-        for peer, state in sorted(peers.items())
-        if state == "running" and member_of(peer)
-    ][:1]
+    return (
+        found
+        + [
+            f"{me} has no data, but the cluster of {peer} still counts it as a member: it was lost or replaced; run"
+            f" 'rabbitmqctl forget_cluster_node rabbit@{me}' on {peer}, then run again"
+            for peer, state in sorted(peers.items())
+            if state == "running" and member_of(peer)
+        ][:1]
+    )

@@ -104,6 +104,17 @@ class RedisConnection:
             raise RedisReplyError(self.where, name, str(reply))
         return reply
 
+    def transaction(self, *commands: Sequence[str | int]) -> list[Reply]:
+        """Send commands that a dying client can't separate: the server runs all of them, or none."""
+        self.call("MULTI")
+        for command in commands:
+            self.call(*command)
+        replies = self.call("EXEC")
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ErrorReply):
+                raise RedisReplyError(self.where, " ".join(str(word) for word in command[:2]), str(reply))
+        return list(replies)
+
     def info(self, *sections: str) -> dict[str, str]:
         """Return sections of INFO as one table."""
         text = str(self.call("INFO", *sections))

@@ -17,6 +17,18 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.redis_client imp
     table,
 )
 
+TOPOLOGY_SPEC: dict[str, dict[str, Any]] = {
+    "members": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
+    },
+    "port": {"type": "int", "default": 6379},
+    "sentinel_port": {"type": "int", "default": 26379},
+    "sentinel_name": {"type": "str", "required": True},
+}
+
 Observation = dict[str, Any]
 Connect = Callable[[str, int], RedisConnection]
 
@@ -196,7 +208,9 @@ def sentinel_problems(item: Observation, master_address: str | None, seen: Mappi
     return found
 
 
-def decide_master(seen: Mapping[str, Observation], files: Mapping[str, Mapping[str, bool]]) -> str:
+def decide_master(
+    seen: Mapping[str, Observation], files: Mapping[str, Mapping[str, bool]], live_only: bool = False
+) -> str:
     """Return the name of the member that a new member joins, from what every member says and holds.
 
     `seen` has every member of the service; `files` has the hosts of the play. A live master is always joined. Only a
@@ -217,6 +231,8 @@ def decide_master(seen: Mapping[str, Observation], files: Mapping[str, Mapping[s
         if named and named != {address}:
             raise TopologyError(f"expected the Sentinels to name {masters[0]} ({address}), found {named.pop()}: wait, then run again")
         return masters[0]
+    if live_only:
+        raise TopologyError("expected a live master for Sentinel to watch, found none: start Redis, then run again")
     return decide_without_master(seen, files, named)
 
 

@@ -19,10 +19,18 @@ def _member(name: str, seen: dict[str, Any] | None) -> dict[str, Any]:
         return {"host": name, "role": UNKNOWN, "state": UNKNOWN, "version": None, "lag_seconds": None}
     role = seen.get("host_role") or UNKNOWN
     state = seen.get("state") or UNKNOWN
-    return {"host": name, "role": role, "state": state, "version": seen.get("version"), "lag_seconds": seen.get("lag_seconds")}
+    return {
+        "host": name,
+        "role": role,
+        "state": state,
+        "version": seen.get("version"),
+        "lag_seconds": seen.get("lag_seconds"),
+    }
 
 
-def _leader_problems(contract: dict[str, Any], members: list[dict[str, Any]], seen: dict[str, dict[str, Any]]) -> list[str]:
+def _leader_problems(
+    contract: dict[str, Any], members: list[dict[str, Any]], seen: dict[str, dict[str, Any]]
+) -> list[str]:
     if contract["engine"] not in SINGLE_LEADER:
         return []
     leading = [member["host"] for member in members if member["role"] in LEADING]
@@ -30,7 +38,9 @@ def _leader_problems(contract: dict[str, Any], members: list[dict[str, Any]], se
     if not leading:
         problems.append("no member leads: writes are not served")
     if len(leading) > 1:
-        problems.append(f"{len(leading)} members say that they lead ({', '.join(leading)}): isolate one before anything else")
+        problems.append(
+            f"{len(leading)} members say that they lead ({', '.join(leading)}): isolate one before anything else"
+        )
     named = {str(item["leader"]) for item in seen.values() if item.get("leader")}
     if leading and named - set(leading):
         problems.append(f"members disagree on who leads: {', '.join(sorted(named | set(leading)))}")
@@ -42,9 +52,13 @@ def _budget(contract: dict[str, Any], members: list[dict[str, Any]], problems: l
     reasons = []
     working = [member for member in members if member["state"] in WORKING]
     if len(working) < topology["quorum"]:
-        reasons.append(f"{len(working)} of {len(members)} members work, {topology['quorum']} are needed to survive at all")
+        reasons.append(
+            f"{len(working)} of {len(members)} members work, {topology['quorum']} are needed to survive at all"
+        )
     elif len(working) < len(members):
-        reasons.append(f"{len(members) - len(working)} of {len(members)} members don't work: the next failure may exceed the budget")
+        reasons.append(
+            f"{len(members) - len(working)} of {len(members)} members don't work: the next failure may exceed the budget"
+        )
     limit = budget.get("max_replica_lag_seconds")
     for member in members:
         lag = member["lag_seconds"]
@@ -73,7 +87,9 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
         members = [_member(name, seen.get(name)) for name in names]
         problems = [f"{member['host']}: not observed" for member in members if member["host"] not in seen]
         problems += [
-            f"{member['host']}: {member['state']}" for member in members if member["host"] in seen and member["state"] not in WORKING
+            f"{member['host']}: {member['state']}"
+            for member in members
+            if member["host"] in seen and member["state"] not in WORKING
         ]
         problems += [f"{name}: {problem}" for name, item in seen.items() for problem in item.get("problems") or []]
         problems += _leader_problems(contract, members, seen)

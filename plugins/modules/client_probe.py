@@ -65,7 +65,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.probe import ProbeError, Target, probe_for
 
 

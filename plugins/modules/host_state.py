@@ -178,6 +178,14 @@ options:
         type: list
         elements: path
         default: []
+  _contents:
+    description: Internal, the contents of all files in one opaque value that is in no log. Set by the action plugin.
+    type: str
+    default: ''
+  _after_apt:
+    description: Internal, whether apt has run for this task. Set by the action plugin.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Changes nothing and predicts, also when packages, users and units are still missing.
@@ -277,6 +285,7 @@ diff:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import (
     ARGUMENT_SPEC,
+    INTERNAL_SPEC,
     HostStateError,
     Run,
     unpack_contents,
@@ -294,12 +303,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        # The action plugin puts the rendered contents into _contents, and says in _after_apt that apt has run.
-        argument_spec={
-            **ARGUMENT_SPEC,
-            "_contents": {"type": "str", "no_log": True, "default": ""},
-            "_after_apt": {"type": "bool", "default": False},
-        },
+        argument_spec={**ARGUMENT_SPEC, **INTERNAL_SPEC},
         supports_check_mode=True,
     )
     run = Run(check=module.check_mode, want_diff=module._diff)

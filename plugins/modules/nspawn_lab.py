@@ -57,7 +57,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.cgroups import hierarchies
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import Lab, identify
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.image import Image
@@ -126,9 +125,15 @@ def main() -> None:
         ready = not seen.missing_programs and all(Image(suite).path().is_dir() for suite in module.params["suites"])
         new = 0 if module.params["state"] == "absent" else len(set(module.params["hosts"]) - present)
         if found := problems(seen, lab, new, image_cached=ready):
-            blockers = [problem for problem in found if module.params["state"] != "absent" or problem.startswith("privilege")]
+            blockers = [
+                problem for problem in found if module.params["state"] != "absent" or problem.startswith("privilege")
+            ]
             if blockers:
-                module.fail_json(msg="This machine can't carry the lab; nothing was changed. " + " | ".join(blockers), refusal="gate", problems=blockers)
+                module.fail_json(
+                    msg="This machine can't carry the lab; nothing was changed. " + " | ".join(blockers),
+                    refusal="gate",
+                    problems=blockers,
+                )
         if module.params["state"] == "absent":
             module.exit_json(**remove(module, lab))
         if module.params["state"] == "checked":

@@ -35,7 +35,6 @@ lab_state:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import identify
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.process import LabError
@@ -58,7 +57,13 @@ def main() -> None:
             hosts.append({"name": name, "address": address, "state": state, **limits})
     except (LabError, ValueError, OSError) as error:
         module.fail_json(msg=f"lab: {error}")
-    state = {"id": lab.id, "name": lab.name, "network": lab.network, "hosts": hosts, "ssh": {"config": f"{lab.state_dir}/ssh/config"}}
+    state = {
+        "id": lab.id,
+        "name": lab.name,
+        "network": lab.network,
+        "hosts": hosts,
+        "ssh": {"config": f"{lab.state_dir}/ssh/config"},
+    }
     module.exit_json(changed=False, lab_state=state)
 
 

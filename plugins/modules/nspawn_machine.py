@@ -79,7 +79,6 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import identify
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.image import Image
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine, Spec
@@ -105,7 +104,9 @@ def converge(host: Machine, spec: Spec, state: str, *, check_mode: bool) -> bool
     """Bring the host to `state`; return whether anything changed (or would)."""
     changed = False
     current = host.spec()
-    if current is not None and replace(current, memory_mb=0, cpus=0.0, image="") != replace(spec, memory_mb=0, cpus=0.0, image=""):
+    if current is not None and replace(current, memory_mb=0, cpus=0.0, image="") != replace(
+        spec, memory_mb=0, cpus=0.0, image=""
+    ):
         raise LabError(
             f"{host.name}: exists with address {current.address}, wanted is {spec.address} or other keys; such a host is not "
             "rebuilt silently: destroy the lab first (playbooks/destroy_lab.yml)"
@@ -165,7 +166,12 @@ def main() -> None:
         state = "absent" if host.spec() is None else "started" if host.running() else "stopped"
     except (LabError, ValueError, OSError) as error:
         module.fail_json(msg=f"{params['name']}: {error}")
-    machine = {"name": params["name"], "address": params["address"], "state": state, "console": str(host.folder / "console.log")}
+    machine = {
+        "name": params["name"],
+        "address": params["address"],
+        "state": state,
+        "console": str(host.folder / "console.log"),
+    }
     module.exit_json(changed=changed, machine=machine)
 
 

@@ -20,9 +20,10 @@ author:
 options:
   catalog:
     description:
-      - The catalog, a dictionary of entries by service id. Values may be templates.
+      - The catalog, a dictionary of entries by service id.
+      - Without it the variable C(service_catalog) is read, and templates are resolved entry by entry, so that an
+        expression that fails is reported beside all other violations.
     type: raw
-    required: true
   service_id:
     description:
       - Return the contract of this service only. The whole catalog is validated in any case.
@@ -45,7 +46,6 @@ attributes:
 EXAMPLES = r"""
 - name: Validate the catalog
   holdfast.stateful.service_contract:
-    catalog: "{{ service_catalog }}"
 
 - name: Resolve one service, and insist on knowing every member's memory
   holdfast.stateful.service_contract:

@@ -104,7 +104,9 @@ def main() -> None:
     items, timeout = module.params["services"], module.params["timeout"]
     with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
         seen = list(pool.map(lambda item: observe(item, timeout), items))
-    module.exit_json(changed=False, services={item["contract"]["service"]: found for item, found in zip(items, seen, strict=True)})
+    module.exit_json(
+        changed=False, services={item["contract"]["service"]: found for item, found in zip(items, seen, strict=True)}
+    )
 
 
 if __name__ == "__main__":

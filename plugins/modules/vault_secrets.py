@@ -35,7 +35,7 @@ options:
   vault_id:
     description: Vault identity to encrypt with. Any password of the run may decrypt.
     type: str
-    default: holdfast
+    default: default
 attributes:
   check_mode:
     description: Generates nothing and predicts what would be.
@@ -71,7 +71,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
             "length": {"type": "int", "default": 32},
-            "vault_id": {"type": "str", "default": "holdfast"},
+            "vault_id": {"type": "str", "default": "default"},
         },
         supports_check_mode=True,
     )

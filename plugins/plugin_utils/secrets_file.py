@@ -34,7 +34,7 @@ class SecretsError(AnsibleError):  # type: ignore[misc]  # ansible-core ships no
 
 def generate(length: int) -> str:
     """Return a random secret of letters and digits, which needs quoting nowhere."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(ALPHABET) for _number in range(length))
 
 
 def check_names(names: list[str]) -> None:
@@ -65,7 +65,7 @@ def read(path: Path, vault_secrets: Any) -> dict[str, str]:
     except AnsibleError:
         raise SecretsError(
             f"{path}: expected to decrypt it, found that no vault password given fits: give the password it was"
-            " encrypted with (vault_identity_list); it is left as it is"
+            " encrypted with (vault_password_file); it is left as it is"
         ) from None
     try:
         table = yaml.safe_load(plain)
@@ -111,7 +111,7 @@ def write(path: Path, table: dict[str, str], vault_secrets: Any, vault_id: str) 
         _vault_id, secret = match_encrypt_secret(vault_secrets, encrypt_vault_id=vault_id)
     except AnsibleError:
         raise SecretsError(
-            f"{path}: expected a password for vault identity {vault_id}, found none: add it to vault_identity_list or"
+            f"{path}: expected a password for vault identity {vault_id}, found none: add it to vault_password_file or"
             " give --vault-id"
         ) from None
     # Names from a task carry Ansible's tags, which YAML cannot write.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holdfast.exit_codes import InputError, MissingResultError
@@ -12,6 +12,8 @@ from holdfast.exit_codes import InputError, MissingResultError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_WIDE = 110  # columns from which three columns side by side read better than lines below each other
 
 
 def contracts_of(published: Mapping[str, Any], service: str | None) -> dict[str, Any]:
@@ -49,16 +51,30 @@ def render(contracts: Mapping[str, Any], console: Console) -> None:
             days = row.get("retention_days")
             matrix.add_row(*map(Text, (str(row.get("name")), str(row.get("class")), f"{days} days" if days else "-")))
         console.print(matrix)
-        decisions = _table("What was decided, and why", "setting", "value", "because")
-        decisions.columns[0].ratio, decisions.columns[1].ratio, decisions.columns[2].ratio = 3, 2, 5
-        decisions.expand = True
-        for row in contract.get("decisions") or ():
-            cells = (str(row.get("setting")), _short(row.get("value")), str(row.get("because")))
-            decisions.add_row(*map(Text, cells))
-        console.print(decisions)
+        _render_decisions(contract.get("decisions") or (), console)
         for advisory in contract.get("advisories") or ():
             console.print(Text(f"Advice: {advisory}", style="yellow"))
         console.print()
+
+
+def _render_decisions(decisions: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """A table where there is room for one; else the reason below its setting, so that no name is broken in two."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    rows = [(str(d.get("setting")), _short(d.get("value")), str(d.get("because"))) for d in decisions]
+    if console.width >= _WIDE and all(len(setting) + min(len(value), 24) <= _WIDE - 50 for setting, value, _ in rows):
+        table = _table("What was decided, and why", "setting", "value", "because")
+        table.columns[0].no_wrap = True
+        table.columns[1].max_width = 24
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        return
+    console.print(Text("What was decided, and why", style="bold"))
+    for setting, value, because in rows:
+        console.print(Padding(Text(f"{setting} = {value}"), (0, 0, 0, 2)))
+        console.print(Padding(Text(because, style="dim"), (0, 0, 0, 6)))
 
 
 def _facts(contract: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -24,10 +24,11 @@ _WORDS = (
 _NAME = re.compile(_WORDS, re.IGNORECASE)
 # Such keys speak *about* a secret: its name, its file, how long it lives.
 _ABOUT = re.compile(
-    r"(?:name|names|file|files|path|dir|id|ids|ttl|length|count|enabled|changed|client|size|type|mode)$", re.IGNORECASE
+    r"(?:name|names|file|files|path|dir|ttl|length|count|enabled|changed|client|size|type|mode|py|j2|ya?ml)$",
+    re.IGNORECASE,
 )
 _PAIR = re.compile(
-    rf"""(?P<key>[\w.-]*(?:{_WORDS})[\w.-]*)(?P<close>\\?["']?)(?P<sep>\s*(?:=>|[:=])\s*)"""
+    rf"""(?P<key>[\w.-]*(?:{_WORDS})[\w.-]*)(?P<close>\\?["']?)(?P<sep>\s*=>?\s*|(?:(?<=["'])\s*)?:\s*)"""
     r"""(?P<value>\\"[^"\\\n]*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(?:(?:Bearer|Basic|Digest)\s+)?[^\s"'\\]+)""",
     re.IGNORECASE,
 )

@@ -112,7 +112,8 @@ def run(
     Args:
         request: what to run.
         make_progress: makes what is shown every event, given the redactor it must use; ``None`` shows nothing.
-        judge: turns what a successful (or, when something was published, a failed) run published into a code.
+        judge: turns what a successful (or, when something was published, a failed) run published into a code; a
+            HoldfastError from it becomes the run's message and code.
         warm_up: called in a thread while ansible runs, to import what is needed afterwards.
 
     Raises:
@@ -241,8 +242,12 @@ def _conclude(outcome: Outcome, cancellation: Cancellation, judge: Judge | None)
         unreachable=any(r.outcome == "unreachable" for r in failures),
     )
     if judge and (outcome.code is ExitCode.OK or (outcome.published and outcome.code in _JUDGED)):
-        verdict = judge(outcome.published)
-        outcome.code = verdict if verdict is not ExitCode.OK else outcome.code
+        try:
+            verdict = judge(outcome.published)
+        except HoldfastError as error:
+            outcome.code, outcome.complaint = error.code, str(error)
+        else:
+            outcome.code = verdict if verdict is not ExitCode.OK else outcome.code
 
 
 # With these codes a playbook may still have published what it saw, and that says more.

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +67,20 @@ def _run(args: Namespace, request: RunRequest, judge: Judge | None = None) -> Ou
 
         return choose(redactor, verbose=verbose, colour=colour)
 
-    if request.read_only and not verbose:
-        outcome = run(request, None, judge, _warm_up)
-    else:
-        outcome = run(request, show, judge)
+    silent = request.read_only and not verbose
+    outcome = run(request, None if silent else show, judge, _warm_up if silent else None)
     report(outcome, brief=request.read_only)
     return outcome
+
+
+def _checked(read: Callable[[Mapping[str, Any]], object]) -> Judge:
+    """A judge that is content when ``read`` can make sense of what was published."""
+
+    def judge(published: Mapping[str, Any]) -> ExitCode:
+        read(published)
+        return ExitCode.OK
+
+    return judge
 
 
 def _console(args: Namespace) -> Console:
@@ -100,7 +108,7 @@ def explain(args: Namespace) -> ExitCode:
     from holdfast.explain import contracts_of, render
 
     request = request_for(args, "explain", "explain_service.yml", read_only=True, reads_vault=False)
-    outcome = _run(args, request)
+    outcome = _run(args, request, _checked(lambda published: contracts_of(published, request.service)))
     if outcome.code is ExitCode.OK:
         contracts = contracts_of(outcome.published, request.service)
         if args.json:
@@ -116,7 +124,7 @@ def status(args: Namespace) -> ExitCode:
 
     request = request_for(args, "status", "show_status.yml", read_only=True, reads_vault=False)
     outcome = _run(args, request, judge)
-    if outcome.published:
+    if outcome.code in (ExitCode.OK, ExitCode.UNHEALTHY):
         services = services_of(outcome.published)
         if args.json:
             _print_json({"services": services})
@@ -130,7 +138,7 @@ def prove(args: Namespace) -> ExitCode:
     from holdfast.prove import judge, proofs_of, render
 
     outcome = _run(args, request_for(args, "prove", "prove_services.yml"), judge)
-    if outcome.published:
+    if outcome.code in (ExitCode.OK, ExitCode.NOT_PROVEN):
         render(proofs_of(outcome.published), _console(args))
     return outcome.code
 
@@ -140,7 +148,7 @@ def connect(args: Namespace) -> ExitCode:
     from holdfast.connect import connection_of, read_password, render, uri_of
 
     request = request_for(args, "connect", "show_connection.yml", read_only=True, reads_vault=False)
-    outcome = _run(args, request)
+    outcome = _run(args, request, _checked(connection_of))
     if outcome.code is not ExitCode.OK:
         return outcome.code
     connection = connection_of(outcome.published)
@@ -173,13 +181,15 @@ def lab_down(args: Namespace) -> ExitCode:
 
 def lab_status(args: Namespace) -> ExitCode:
     """Show the lab's hosts."""
-    outcome = _run(args, request_for(args, "lab-status", "show_lab.yml", read_only=True, reads_vault=False))
+    outcome = _run(
+        args, request_for(args, "lab-status", "show_lab.yml", read_only=True, reads_vault=False), _checked(_lab_of)
+    )
     if outcome.code is ExitCode.OK:
         _show_lab(outcome.published, args)
     return outcome.code
 
 
-def _lab_of(published: dict[str, Any]) -> dict[str, Any]:
+def _lab_of(published: Mapping[str, Any]) -> dict[str, Any]:
     lab = published.get("lab")
     if not isinstance(lab, dict):
         raise MissingResultError("the playbook ended without publishing lab")
@@ -207,7 +217,7 @@ def _show_lab(published: dict[str, Any], args: Namespace) -> None:
 def lab_ssh(args: Namespace) -> ExitCode:
     """Become ssh to a lab host. Does not return when all goes well."""
     request = request_for(args, "lab-ssh", "show_lab.yml", read_only=True, reads_vault=False)
-    outcome = _run(args, request)
+    outcome = _run(args, request, _checked(_lab_of))
     if outcome.code is not ExitCode.OK:
         return outcome.code
     lab = _lab_of(outcome.published)

@@ -47,7 +47,8 @@ def identify(checkout: str, name: str = DEFAULT_NAME) -> Lab:
     """
     if not NAME_PATTERN.match(name):
         raise ValueError(
-            f"lab name {name!r}: expected 1 to 20 of a-z, 0-9 and '-', starting with a letter; set HOLDFAST_LAB to such a name"
+            f"lab name {name!r}: expected 1 to 20 of a-z, 0-9 and '-', starting with a letter; "
+            "set HOLDFAST_LAB to such a name"
         )
     root = str(Path(checkout).resolve())
     digest = hashlib.sha256(f"{root}:{name}".encode()).digest()

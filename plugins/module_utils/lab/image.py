@@ -34,7 +34,7 @@ CUSTOMIZE = (
     'printf "PasswordAuthentication no\\nPermitRootLogin no\\nUseDNS no\\n" >"$1/etc/ssh/sshd_config.d/10-lab.conf"',
     'chroot "$1" systemctl enable systemd-networkd.service ssh.service',
     'chroot "$1" systemctl mask systemd-timesyncd.service systemd-networkd-wait-online.service getty.target console-getty.service'
-    ' systemd-udevd.service apt-daily.timer apt-daily-upgrade.timer',
+    " systemd-udevd.service apt-daily.timer apt-daily-upgrade.timer",
 )
 PATH_EXCLUDES = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -56,7 +56,7 @@ def own_sources(targets: str, codename: str, suite: str) -> list[AptSource]:
     """
     by_role: dict[str, tuple[str, set[str]]] = {}
     for line in targets.splitlines():
-        uri, release, component = (line.split("|") + ["", ""])[:3]
+        uri, release, component = [*line.split("|"), "", ""][:3]
         if release in (codename, f"{codename}-updates", f"{codename}-security"):
             by_role.setdefault(release.removeprefix(codename), (uri, set()))[1].add(component)
     if "" not in by_role:
@@ -65,7 +65,9 @@ def own_sources(targets: str, codename: str, suite: str) -> list[AptSource]:
             "mirror from it; add one to /etc/apt/sources.list.d and run `apt-get update`"
         )
     return [
-        AptSource(uri, suite + role, "main") for role, (uri, _components) in by_role.items() if role == "" or suite != "sid"
+        AptSource(uri, suite + role, "main")
+        for role, (uri, _components) in by_role.items()
+        if role == "" or suite != "sid"
     ]
 
 

@@ -174,11 +174,15 @@ class Machine:
 
     def _spawn(self) -> None:
         argv = [
-            "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--console=read-only", f"--machine={self.machine}",
-            f"--directory={self.root}", f"--network-bridge={self.lab.bridge}", f"--hostname={self.name}", "--resolv-conf=off",
-            "--timezone=off", "--link-journal=no",
+            "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--console=read-only",
+            f"--machine={self.machine}", f"--directory={self.root}", f"--network-bridge={self.lab.bridge}",
+            f"--hostname={self.name}", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
         ]  # fmt: skip
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "LANG": "C.UTF-8"}
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+            "LANG": "C.UTF-8",
+        }
         with (self.folder / "console.log").open("wb") as console:
             subprocess.Popen(
                 argv,
@@ -199,7 +203,9 @@ class Machine:
                     return
             time.sleep(0.1)
         console = (self.folder / "console.log").read_bytes()[-600:].decode(errors="replace")
-        raise LabError(f"{self.name}: no SSH server on {address} after {BOOT_DEADLINE_SECONDS:.0f} s; its console ends: {console}")
+        raise LabError(
+            f"{self.name}: no SSH server on {address} after {BOOT_DEADLINE_SECONDS:.0f} s; its console ends: {console}"
+        )
 
     def stop(self, *, hard: bool = False) -> bool:
         """Shut the host down, or with `hard` cut its power; return whether anything ran."""
@@ -236,8 +242,22 @@ class Machine:
 def meminfo(memory_mb: int) -> str:
     """Return the /proc/meminfo that a host of this size would show when idle (kB, as the kernel writes it)."""
     total = memory_mb * 1024
-    rows = {"MemTotal": total, "MemFree": total * 6 // 10, "MemAvailable": total * 8 // 10, "Buffers": 0, "Cached": total // 5}
-    rows |= {"SwapCached": 0, "SwapTotal": 0, "SwapFree": 0, "Shmem": 0, "SReclaimable": 0, "HugePages_Total": 0, "Hugepagesize": 2048}
+    rows = {
+        "MemTotal": total,
+        "MemFree": total * 6 // 10,
+        "MemAvailable": total * 8 // 10,
+        "Buffers": 0,
+        "Cached": total // 5,
+    }
+    rows |= {
+        "SwapCached": 0,
+        "SwapTotal": 0,
+        "SwapFree": 0,
+        "Shmem": 0,
+        "SReclaimable": 0,
+        "HugePages_Total": 0,
+        "Hugepagesize": 2048,
+    }
     return "".join(f"{name}:{value:>14}{'' if name == 'HugePages_Total' else ' kB'}\n" for name, value in rows.items())
 
 
@@ -246,7 +266,11 @@ def resolv_conf() -> str:
     for path in ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"):
         with contextlib.suppress(OSError):
             lines = Path(path).read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.strip() and not line.startswith(("#", "nameserver 127.", "nameserver ::1"))]
+            kept = [
+                line
+                for line in lines
+                if line.strip() and not line.startswith(("#", "nameserver 127.", "nameserver ::1"))
+            ]
             if any(line.startswith("nameserver") for line in kept):
                 return "\n".join(kept) + "\n"
     return ""

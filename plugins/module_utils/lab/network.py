@@ -14,7 +14,7 @@ from .identity import MACHINE_ROOT, Lab
 from .process import LabError, run
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-#: Higher than the bridge's own route, so it only acts once the bridge is gone: nothing for a dead host leaves the machine.
+#: Higher than the bridge's own route, so it acts only once the bridge is gone: nothing for a dead host leaves the machine.
 BLACKHOLE_METRIC = "4096"
 
 
@@ -84,8 +84,8 @@ class LabNetwork:
         """Create what is missing and return its names. Raises LabError when the subnet belongs to somebody else."""
         if owner := self.foreign_owner():
             raise LabError(
-                f"the lab's subnet {self.lab.network} is in use on this machine ({owner}); nothing was changed; name another "
-                "lab, which gets another subnet: HOLDFAST_LAB=<name>"
+                f"the lab's subnet {self.lab.network} is in use on this machine ({owner}); nothing was changed; name "
+                "another lab, which gets another subnet: HOLDFAST_LAB=<name>"
             )
         with machine_lock():
             parts = self.missing()

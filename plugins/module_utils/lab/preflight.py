@@ -49,7 +49,9 @@ def observe(lab: Lab) -> Observed:
     status = Path("/proc/self/status").read_text(encoding="utf-8") if Path("/proc/self/status").exists() else ""
     caps = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
     release = Path("/etc/os-release")
-    missing = tuple(program for program in PROGRAMS if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None)
+    missing = tuple(
+        program for program in PROGRAMS if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None
+    )
     owner: str | None = None
     if "ip" not in missing:
         try:
@@ -84,14 +86,20 @@ def problems(seen: Observed, lab: Lab, hosts_to_create: int, *, image_cached: bo
             f"platform: lab hosts need Debian 12 or newer on the controlling machine, found {seen.system} "
             f"{seen.distribution or 'unknown'}; run the lab on a Debian machine, or point Holdfast at hosts of your own with -i"
         )
-    if seen.effective_uid != 0 or not seen.capabilities >> CAP_SYS_ADMIN & 1 or not seen.capabilities >> CAP_NET_ADMIN & 1:
+    if (
+        seen.effective_uid != 0
+        or not seen.capabilities >> CAP_SYS_ADMIN & 1
+        or not seen.capabilities >> CAP_NET_ADMIN & 1
+    ):
         found.append(
             f"privilege: mounts, network devices and cgroups need root with CAP_SYS_ADMIN and CAP_NET_ADMIN, found uid "
             f"{seen.effective_uid} with capabilities {seen.capabilities:x}; run as root (sudo), outside an unprivileged container"
         )
     if seen.missing_programs:
         packages = sorted({PROGRAMS[program] for program in seen.missing_programs})
-        found.append(f"programs: {', '.join(seen.missing_programs)} not found; run `apt-get install {' '.join(packages)}`")
+        found.append(
+            f"programs: {', '.join(seen.missing_programs)} not found; run `apt-get install {' '.join(packages)}`"
+        )
     if not seen.keyring:
         found.append(f"keyring: {KEYRING} not found; run `apt-get install debian-archive-keyring`")
     if not seen.overlay:

@@ -12,7 +12,9 @@ class LabError(Exception):
     """Something in the lab is not as expected; the message says what, and what to do."""
 
 
-def run(argv: Sequence[str], *, check: bool = True, timeout: float = 120.0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    argv: Sequence[str], *, check: bool = True, timeout: float = 120.0, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run `argv` and return its result.
 
     Raises LabError when the program is missing, runs longer than `timeout` seconds or (with `check`) fails.
@@ -20,7 +22,9 @@ def run(argv: Sequence[str], *, check: bool = True, timeout: float = 120.0, stdi
     try:
         done = subprocess.run(list(argv), capture_output=True, text=True, timeout=timeout, input=stdin, check=False)
     except FileNotFoundError as error:
-        raise LabError(f"{argv[0]}: program not found; install it (`make setup` installs what the lab needs)") from error
+        raise LabError(
+            f"{argv[0]}: program not found; install it (`make setup` installs what the lab needs)"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{' '.join(argv)}: no end after {timeout:.0f} s") from error
     if check and done.returncode != 0:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-
 from .base import Check, Probe, ProbeError, Target
 
 
@@ -13,16 +12,22 @@ def probe_for(target: Target) -> Probe:
     # Imported here: a host with one engine needs one client library.
     try:
         if target.engine == "postgres":
-            from .postgres import PostgresProbe as chosen
-        elif target.engine == "redis":
-            from .redis import RedisProbe as chosen  # type: ignore[assignment]
-        elif target.engine == "rabbitmq":
-            from .rabbitmq import RabbitmqProbe as chosen  # type: ignore[assignment]
-        else:
-            raise ProbeError(f"{target.service}: no probe for engine {target.engine!r}")
+            from .postgres import PostgresProbe
+
+            return PostgresProbe(target)
+        if target.engine == "redis":
+            from .redis import RedisProbe
+
+            return RedisProbe(target)
+        if target.engine == "rabbitmq":
+            from .rabbitmq import RabbitmqProbe
+
+            return RabbitmqProbe(target)
     except ImportError as error:
-        raise ProbeError(f"{target.service}: the client library is missing on this machine ({error}); run `make setup`") from error
-    return chosen(target)
+        raise ProbeError(
+            f"{target.service}: the client library is missing on this machine ({error}); run `make setup`"
+        ) from error
+    raise ProbeError(f"{target.service}: no probe for engine {target.engine!r}")
 
 
 __all__ = ["Check", "Probe", "ProbeError", "Target", "probe_for"]

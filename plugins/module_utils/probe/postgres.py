@@ -47,7 +47,9 @@ class PostgresProbe(Probe):
             row = self._connection.execute(
                 "select host(inet_server_addr()), version, cipher from pg_stat_ssl where pid = pg_backend_pid() and ssl"
             ).fetchone()
-            self._connection.execute(f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())")
+            self._connection.execute(
+                f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())"
+            )
         except psycopg.Error as error:
             raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
         if row is None:

@@ -38,14 +38,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def playbook(root: Path) -> Callable[[str, str], Path]:
-    """Write ``playbooks/<name>`` in the root: tasks (indented as one likes) for all hosts, or ``hosts: ...`` whole plays."""
+    """Write ``playbooks/<name>`` in the root: one play for all hosts with these tasks."""
 
     def write(name: str, text: str) -> Path:
-        text = textwrap.dedent(text)
-        if not text.lstrip().startswith(("- hosts", "- name: Play", "RAW")):
-            text = "- name: Play one\n  hosts: all\n  gather_facts: false\n  tasks:\n" + textwrap.indent(text, "    ")
+        tasks = textwrap.indent(textwrap.dedent(text), "    ")
         path = root / "playbooks" / name
-        path.write_text(text.replace("RAW\n", "", 1))
+        path.write_text(f"- name: Play one\n  hosts: all\n  gather_facts: false\n  tasks:\n{tasks}")
         return path
 
     return write

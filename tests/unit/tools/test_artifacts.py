@@ -23,7 +23,8 @@ LEAKY = """
 - name: Show {{ app_password }}
   ansible.builtin.debug: {msg: "the value is {{ lookup('ansible.builtin.file', playbook_dir ~ '/plain') }}"}
 - name: As argument
-  ansible.builtin.command: {argv: ["echo", "{{ app_password }}", "{{ lookup('ansible.builtin.env', 'HOLDFAST_API_TOKEN') }}"]}
+  ansible.builtin.command:
+    argv: ["echo", "{{ app_password }}", "{{ lookup('ansible.builtin.env', 'HOLDFAST_API_TOKEN') }}"]
 - name: Encoded
   ansible.builtin.debug:
     msg: "{{ app_password | b64encode }} {{ ('user:' ~ app_password) | b64encode }} {{ app_password | urlencode }}"
@@ -36,7 +37,9 @@ LEAKY = """
   no_log: true
 - name: In an error message
   ansible.builtin.fail:
-    msg: "cannot reach postgres://app:hunter2hunter2@db/x as @vault@; token=@env@; https://x/?q={{ '@vault@' | urlencode }}"
+    msg: >-
+      cannot reach postgres://app:hunter2hunter2@db/x as @vault@; token=@env@;
+      https://x/?q={{ '@vault@' | urlencode }}
 """
 
 
@@ -90,7 +93,8 @@ def test_the_folder_is_private_and_the_summary_says_what_happened(
 ) -> None:
     playbook(
         "site.yml",
-        "- name: Change\n  ansible.builtin.command: 'true'\n- name: Fail\n  ansible.builtin.fail: {msg: because}\n  when: inventory_hostname == 'n2'\n",
+        "- name: Change\n  ansible.builtin.command: 'true'\n"
+        "- name: Fail\n  ansible.builtin.fail: {msg: because}\n  when: inventory_hostname == 'n2'\n",
     )
     outcome = run(make_request(tags="all"))
     folder = outcome.folder
@@ -115,10 +119,7 @@ def test_the_folder_is_private_and_the_summary_says_what_happened(
             "violations": [],
         }
     ]
-    assert (
-        summary["changed_tasks"] == [{"task": "Change", "host": "n1"}, {"task": "Change", "host": "n2"}]
-        or len(summary["changed_tasks"]) == 2
-    )
+    assert {(t["task"], t["host"]) for t in summary["changed_tasks"]} == {("Change", "n1"), ("Change", "n2")}
     suite = ElementTree.fromstring((folder / "junit.xml").read_text())  # noqa: S314
     assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4",

@@ -23,7 +23,10 @@ SLOW = """
 DEAF = """
 - name: Ignore signals
   ansible.builtin.command:
-    argv: ["{python}", "-c", "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15, 1)]; time.sleep(61.{marker})"]
+    argv:
+      - "{python}"
+      - -c
+      - "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15, 1)]; time.sleep(61.{marker})"
 """
 
 

@@ -9,7 +9,8 @@ from holdfast.environment import ansible_environment, keep_allowed
 def test_only_what_is_allowed_passes(root: Path) -> None:
     source = {
         "PATH": "/bin", "HOME": "/root", "AWS_SECRET_ACCESS_KEY": "x", "PGPASSWORD": "y", "HOLDFAST_LAB_ID": "7",
-        "ANSIBLE_FORKS": "3", "SSH_AUTH_SOCK": "/s", "LD_PRELOAD": "/evil", "ANSIBLE_CONFIG": "/other", "ANSIBLE_FORCE_COLOR": "1",
+        "ANSIBLE_FORKS": "3", "SSH_AUTH_SOCK": "/s", "LD_PRELOAD": "/evil",
+        "ANSIBLE_CONFIG": "/other", "ANSIBLE_FORCE_COLOR": "1",
     }  # fmt: skip
     chosen = ansible_environment(root, "abc", source)
     assert set(chosen) == {

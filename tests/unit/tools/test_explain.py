@@ -17,8 +17,10 @@ CONTRACT: dict[str, Any] = {
     "endpoints": [{"name": "postgres", "port": 5432, "source": "clients"}],
     "clients": ["10.0.0.0/8"],
     "decisions": [
-        {"setting": "patroni.synchronous_mode_strict", "value": True, "because": "rpo_seconds is 0, so a write nobody else has must not be confirmed. " * 3},
-        {"setting": "parameters.shared_preload_libraries_and_more", "value": ["pg_stat_statements", "auto_explain"], "because": "measured"},
+        {"setting": "patroni.synchronous_mode_strict", "value": True,
+         "because": "rpo_seconds is 0, so a write nobody else has must not be confirmed. " * 3},
+        {"setting": "parameters.shared_preload_libraries_and_more", "value": ["pg_stat_statements", "auto_explain"],
+         "because": "measured"},
     ],
     "advisories": ["Two of three members share a rack: losing it costs the quorum. " * 2],
 }  # fmt: skip

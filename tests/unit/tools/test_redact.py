@@ -17,7 +17,7 @@ SECRET = "s3cr3t/Va+lue&with=odd\"chars'<>"
     [
         ("password", True), ("db_passwd", True), ("PGPASSWORD", True), ("sentinel_auth_pass", True), ("api_key", True),
         ("Authorization", True), ("erlang_cookie", True), ("private_key", True), ("vault_token", True),
-        ("secret_name", False), ("secrets_file", False), ("HOLDFAST_VAULT_PASSWORD_FILE", False), ("token_ttl", False),
+        ("secret_id", True), ("secret_name", False), ("secrets_file", False), ("HOLDFAST_VAULT_PASSWORD_FILE", False), ("token_ttl", False),
         ("name", False), ("key", False), ("monkey", False), ("compass", False), ("bypass", False),
     ],
 )  # fmt: skip
@@ -32,7 +32,9 @@ def test_names_that_hold_secrets(key: str, secret: bool) -> None:
         "PGPASSWORD=hunter22 psql", "--password hunter22", "--admin-password=hunter22", "token => hunter22",
         "postgres://app:hunter22@db/x", "amqps://a:hunter22@h:5671/%2F", "Authorization: Bearer hunter22",
         'authorization: "Basic hunter22"', '{\\"password\\": \\"hunter22\\"}', "requirepass: hunter22",
-        "-----BEGIN PRIVATE KEY-----\nhunter22\n-----END PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\\nhunter22",
+        '"password" : "hunter22"', "masterauth = hunter22",
+        "-----BEGIN PRIVATE KEY-----\nhunter22\n-----END PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\\nhunter22",
     ],
 )  # fmt: skip
 def test_secrets_are_found_by_name_and_shape(text: str) -> None:
@@ -42,7 +44,9 @@ def test_secrets_are_found_by_name_and_shape(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["password_file: /etc/x/y", "secret_name: orders_db", "token_ttl=3600", "password: null", "no secret here",
-     "http://host:5432/x", "ok: [n1] => {\"changed\": false}", "password: ***", "task path: roles/secrets/tasks/main.yml:3"],
+     "http://host:5432/x", "ok: [n1] => {\"changed\": false}", "password: ***",
+     "TASK [holdfast.stateful.secrets : Make what is missing] ***", "tools/dev/vault-password-client.py: not found",
+     "task path: roles/secrets/tasks/main.yml:3"],
 )  # fmt: skip
 def test_what_only_speaks_about_secrets_stays_readable(text: str) -> None:
     assert Redactor().text(text) == text

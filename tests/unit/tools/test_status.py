@@ -8,7 +8,8 @@ from holdfast.status import judge, render, services_of
 from rich.console import Console
 
 GOOD: dict[str, Any] = {
-    "service": "orders-db", "engine": "postgres", "healthy": True, "leader": "n1", "leader_since": "2026-01-01T00:00:00Z",
+    "service": "orders-db", "engine": "postgres", "healthy": True,
+    "leader": "n1", "leader_since": "2026-01-01T00:00:00Z",
     "endpoint": "10.0.0.1:5432", "budget": {"kept": True}, "problems": [],
     "members": [
         {"host": "n1", "role": "leader", "state": "running", "version": "17.2", "lag_seconds": 0},

@@ -16,7 +16,8 @@ Write = Callable[[str, str], Path]
 STATUS = """
 status:
   services:
-    - {service: orders-db, engine: postgres, healthy: %s, leader: n1, members: [{host: n1, role: leader, state: running}]}
+    - {service: orders-db, engine: postgres, healthy: %s, leader: n1,
+       members: [{host: n1, role: leader, state: running}]}
 """
 CONNECTION = """
 connection:
@@ -49,12 +50,13 @@ def test_status(holdfast: Run, publish: Write, root: Path, healthy: str, code: i
     assert "orders-db (postgres)" in holdfast("status").stdout
 
 
-def test_status_that_published_nothing_is_an_error(holdfast: Run, publish: Write) -> None:
+def test_status_that_published_nothing_is_an_error(holdfast: Run, publish: Write, root: Path) -> None:
     publish("show_status.yml", "other: 1\n")
     done = holdfast("status", "--json")
     assert done.returncode == 7
-    assert "without publishing" in done.stderr
+    assert done.stderr.count("without publishing") == 1
     assert done.stdout == ""
+    assert runs(root)[0]["exit_code"] == 7
 
 
 def test_explain(holdfast: Run, publish: Write) -> None:
@@ -116,7 +118,10 @@ def test_check_fails_with_code_2_on_what_ansible_cannot_read(holdfast: Run, play
 
 
 def test_lab(holdfast: Run, publish: Write, root: Path, tmp_path: Path) -> None:
-    lab = f"lab: {{id: abc, network: 10.1.0.0/24, hosts: [{{name: node1, address: 10.1.0.2, state: running}}], ssh: {{config: {root}/ssh_config}}}}\n"
+    lab = (
+        "lab: {id: abc, network: 10.1.0.0/24, hosts: [{name: node1, address: 10.1.0.2, state: running}], "
+        f"ssh: {{config: {root}/ssh_config}}}}\n"
+    )
     for name in ("create_lab.yml", "show_lab.yml", "destroy_lab.yml"):
         publish(name, lab)
     assert "10.1.0.2" in holdfast("lab", "up").stdout

@@ -56,7 +56,7 @@ def groups(draw: st.DrawFn) -> dict[str, list[Host]]:
 def near_valid(draw: st.DrawFn) -> dict[str, Any]:
     """Return an entry whose types are right and whose values may contradict each other."""
     engine = draw(st.sampled_from(["postgres", "redis", "rabbitmq"]))
-    classes = st.sampled_from(["cacheable", "replayable", "durable", "durable", "retained"])
+    classes = st.sampled_from(["cacheable", "replayable", "durable", "durable", *["retained"] * (engine == "postgres")])
     data = [
         {"name": f"d{n}", "class": kind, **({"retention_days": 30} if kind == "retained" else {})}
         for n, kind in enumerate(draw(st.lists(classes, min_size=1, max_size=2)))
@@ -65,16 +65,16 @@ def near_valid(draw: st.DrawFn) -> dict[str, Any]:
         "engine": engine,
         "version": {"series": draw(st.sampled_from([name for name, origin in SERIES[engine].items() if origin]))},
         "environment": draw(st.sampled_from(["production", "staging", "lab"])),
-        "owner": draw(st.sampled_from(["team", "team", "team", "tbd"])),
+        "owner": draw(st.sampled_from(["team"] * 9 + ["tbd"])),
         "escalation": "pager:x",
         "members_group": draw(st.sampled_from(["g1", "g2", "g3"])),
         "data": data,
         "budget": {
-            "rpo_seconds": draw(st.sampled_from([0, 3, 10, 25, 600])),
-            "rto_seconds": draw(st.integers(5, 200)),
-            "planned_outage_ms": draw(st.integers(500, 5000)),
+            "rpo_seconds": draw(st.sampled_from([3, 10, 25, 600] if engine == "redis" else [0, 0, 3, 25])),
+            "rto_seconds": draw(st.one_of(st.integers(21, 200), st.integers(5, 200))),
+            "planned_outage_ms": draw(st.sampled_from([2000, 3000, 5000, 5000, 900])),
         },
-        "backup_class": draw(st.sampled_from(["none", "bronze", "silver", "gold", "gold"])),
+        "backup_class": draw(st.sampled_from(["silver", "gold", "gold", "gold", "bronze", "none"])),
         "change_window": "daily 01:00-02:00 UTC",
         "clients": ["10.0.0.0/8"],
     }

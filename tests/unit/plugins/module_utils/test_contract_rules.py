@@ -106,9 +106,9 @@ CASES = [
     Case(
         "data-duplicate-name",
         "postgres",
-        {"data": [*COMMON["data"], *COMMON["data"]]},  # type: ignore[misc]
+        {"data": [*COMMON["data"], *COMMON["data"]]},
         "data[1].name",
-        {"data": [*REPLAY, *COMMON["data"]]},  # type: ignore[misc]
+        {"data": [*REPLAY, *COMMON["data"]]},
     ),
     Case(
         "retention-not-retained",

@@ -23,7 +23,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_window 
 def test_a_window_is_read(text: str, days: set[int], start: int, minutes: int) -> None:
     window = parse_window(text)
     assert window is not None
-    assert (window.days, window.start_minute, window.minutes) == (days, start, minutes)
+    assert (set(window.days), window.start_minute, window.minutes) == (days, start, minutes)
 
 
 def test_any_is_no_window() -> None:
@@ -32,10 +32,24 @@ def test_any_is_no_window() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Sun", "Sun 2-5 UTC", "Sun 02:00-05:00", "Sonntag 02:00-05:00 UTC", "Sun 25:00-26:00 UTC", "Sun 02:60-03:00 UTC",
-     "Sun 02:00-02:00 UTC", "Sun 02:00-05:00 Nowhere/City", "Sun 02:00-05:00 ../../etc/passwd", "Mon- 02:00-05:00 UTC",
-     ",Mon 02:00-05:00 UTC", "Sun ٠٢:00-05:00 UTC", "Sun 02:00-05:00 UTC extra", "x" * 200],
-)  # fmt: skip
+    [
+        "",
+        "Sun",
+        "Sun 2-5 UTC",
+        "Sun 02:00-05:00",
+        "Sonntag 02:00-05:00 UTC",
+        "Sun 25:00-26:00 UTC",
+        "Sun 02:60-03:00 UTC",
+        "Sun 02:00-02:00 UTC",
+        "Sun 02:00-05:00 Nowhere/City",
+        "Sun 02:00-05:00 ../../etc/passwd",
+        "Mon- 02:00-05:00 UTC",
+        ",Mon 02:00-05:00 UTC",
+        "Sun ٠٢:00-05:00 UTC",
+        "Sun 02:00-05:00 UTC extra",
+        "x" * 200,
+    ],
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(WindowError):
         parse_window(text)

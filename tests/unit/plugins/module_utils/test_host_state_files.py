@@ -35,6 +35,10 @@ def converge(path: Path, content: str = "new\n", run: Run | None = None, **optio
     return run
 
 
+def names(path: Path) -> list[str]:
+    return sorted(found.name for found in path.iterdir())
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
@@ -45,14 +49,14 @@ def test_write_then_nothing(tmp_path: Path) -> None:
     assert run.changed_files == [str(path)]
     assert (path.read_text(), mode(path)) == ("new\n", 0o640)
     assert not converge(path).changed
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_check_mode_predicts_and_writes_nothing(tmp_path: Path) -> None:
     run = converge(tmp_path / "a", run=Run(check=True, want_diff=True))
     assert run.changed
     assert run.diff[0]["after"] == "new\n"
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_same_size_other_content(tmp_path: Path) -> None:
@@ -142,57 +146,6 @@ def test_defer_reports_and_does_not_write(tmp_path: Path) -> None:
     assert not run.changed
 
 
-def test_a_refused_file_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("old\n")
-    with pytest.raises(HostStateError, match="expected grep to accept the new content, found exit code 1"):
-        converge(path, validate="grep -q old %s")
-    assert path.read_text() == "old\n"
-    assert os.listdir(tmp_path) == ["a"]
-
-
-def test_a_validator_sees_the_new_content(tmp_path: Path) -> None:
-    converge(tmp_path / "a", validate="grep -q new %s")
-    assert (tmp_path / "a").exists()
-
-
-def test_a_validator_does_not_quote_a_secret(tmp_path: Path) -> None:
-    with pytest.raises(HostStateError) as caught:
-        converge(tmp_path / "a", "tops3cret", secret=True, validate="sh -c 'cat %s; exit 1'")
-    assert "tops3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize("command", ["true", "cmp %s %s"])
-def test_validate_needs_one_place(tmp_path: Path, command: str) -> None:
-    with pytest.raises(HostStateError, match="with one %s"):
-        converge(tmp_path / "a", validate=command)
-
-
-def test_a_missing_validator_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HostStateError, match="expected to run /no/such"):
-        converge(tmp_path / "a", validate="/no/such %s")
-
-
-def test_left_overs_of_a_killed_run_go(tmp_path: Path) -> None:
-    (tmp_path / ".a.holdfast-x").touch()
-    (tmp_path / ".b.holdfast-x").touch()
-    converge(tmp_path / "a")
-    assert sorted(os.listdir(tmp_path)) == [".b.holdfast-x", "a"]
-
-
-def test_a_kill_before_the_rename_leaves_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a"
-    path.write_text("old\n")
-
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(files.os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        converge(path)
-    assert path.read_text() == "old\n"
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to give a link away")
 def test_a_foreign_link_on_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
@@ -258,7 +211,7 @@ def test_remove_takes_the_link_and_not_its_target(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "l").symlink_to(tmp_path / "target")
     files.remove_path({"path": str(tmp_path / "l"), "recurse": True}, Run())
-    assert os.listdir(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
 
 
 def test_remove_directory(tmp_path: Path) -> None:
@@ -279,7 +232,7 @@ def test_stages_are_apart(tmp_path: Path) -> None:
     params = {"directories": [], "files": [file_entry(early, stage="before_packages"), file_entry(late)]}
     contents = {str(early): b"", str(late): b""}
     files.converge_paths(params, contents, "before_packages", Run())
-    assert os.listdir(tmp_path) == ["early"]
+    assert names(tmp_path) == ["early"]
 
 
 def test_a_system_error_names_the_path() -> None:
@@ -288,3 +241,18 @@ def test_a_system_error_names_the_path() -> None:
 
     with pytest.raises(HostStateError, match=r"/x/y: expected .* No space left"):
         files.with_path("/x/y", fail)
+
+
+def test_a_block_leaves_the_rest_alone() -> None:
+    first = files.with_block("/etc/x", b"127.0.0.1 localhost", "holdfast", b"a\n\n")
+    assert first == b"127.0.0.1 localhost\n# BEGIN holdfast\na\n# END holdfast\n"
+    assert files.with_block("/etc/x", first, "holdfast", b"a\n") == first
+    assert files.with_block("/etc/x", first + b"own\n", "holdfast", b"b").endswith(b"\nb\n# END holdfast\nown\n")
+
+
+@pytest.mark.parametrize(
+    "existing", [b"# BEGIN holdfast\nown\n", b"own\n# END holdfast\n", b"# END holdfast\n# BEGIN holdfast\n"]
+)
+def test_half_a_block_is_refused(existing: bytes) -> None:
+    with pytest.raises(HostStateError, match="remove the stray line"):
+        files.with_block("/etc/x", existing, "holdfast", b"a")

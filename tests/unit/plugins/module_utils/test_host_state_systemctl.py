@@ -7,7 +7,6 @@ import subprocess
 from typing import Any
 
 import pytest
-
 from ansible_collections.holdfast.stateful.plugins.module_utils import host_state_systemctl as systemctl
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import HostStateError, Run
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.holdfast.stateful.plugins.module_utils import host_state_units as units
 
 OFFSET = 1000.0

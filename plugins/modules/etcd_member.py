@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Move the lead away from this host's etcd member, or restart the member, when the cluster can bear it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: etcd_member
+short_description: Drain or restart this host's etcd member
+version_added: 0.1.0
+author: Holdfast maintainers (@holdfast)
+description:
+  - Refuses unless every declared member is healthy, so that the cluster keeps its quorum without this one.
+extends_documentation_fragment: [holdfast.stateful.host_tls]
+options:
+  name:
+    description: Name of this host's member.
+    type: str
+    required: true
+  members:
+    description: The declared members.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the member.
+        type: str
+        required: true
+      address:
+        description: Address at which members and clients reach it.
+        type: str
+        required: true
+  client_port:
+    description: Port for clients.
+    type: int
+    default: 2379
+  peer_port:
+    description: Port for peers.
+    type: int
+    default: 2380
+  state:
+    description: V(drained) means that this member does not lead. V(restarted) restarts the unit.
+    type: str
+    choices: [drained, restarted]
+    required: true
+  newer_than:
+    description: Files. With O(state=restarted), restart only when one of them is newer than the start of the unit.
+    type: list
+    elements: path
+    default: []
+  timeout:
+    description: Seconds to wait for healthy members, before and again after.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    description: Checks the gate and predicts.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Move the lead to another member
+  holdfast.stateful.etcd_member:
+    name: db1
+    members: "{{ service_contract_service.settings.etcd.members }}"
+    state: drained
+"""
+
+RETURN = r"""
+leader:
+  description: Name of the member that leads.
+  returned: always
+  type: str
+previous_leader:
+  description: Name of the member that led before.
+  returned: always
+  type: str
+refusal:
+  description: V(gate) when the cluster could not bear it.
+  returned: failure
+  type: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError, url_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch import CLUSTER_SPEC, INTERVAL, UNIT, Watch
+from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, outdated, restart
+
+
+def drain(watch: Watch) -> None:
+    """Hand the lead to the first other member, and wait until it has it."""
+    params = watch.params
+    own = watch.own()
+    others = [view for view in watch.views if view.name != own.name]
+    base = next(url_of(m["address"], params["client_port"]) for m in params["members"] if m["name"] == own.name)
+    watch.client.post(base, "/v3/maintenance/transfer-leadership", {"targetID": others[0].member_id})
+    deadline = time.monotonic() + params["timeout"]
+    while watch.look().leader in (None, own.name):
+        if time.monotonic() >= deadline:
+            raise EtcdError(f"expected {others[0].name} to lead, found {watch.verdict.leader}")
+        time.sleep(INTERVAL)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **CLUSTER_SPEC,
+            "state": {"type": "str", "choices": ["drained", "restarted"], "required": True},
+            "newer_than": {"type": "list", "elements": "path", "default": []},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        watch = Watch(params)
+        if not watch.wait("all", params["timeout"]):
+            raise EtcdError(
+                "expected every member healthy before this one pauses, found "
+                + "; ".join(watch.verdict.problems or ["no quorum"])
+            )
+        before = watch.verdict.leader
+        if params["state"] == "drained":
+            changed = before == params["name"]
+            if changed and not module.check_mode:
+                drain(watch)
+        else:
+            changed = not params["newer_than"] or outdated(UNIT, params["newer_than"])
+            if changed and not module.check_mode:
+                restart(UNIT)
+                if not watch.wait("all", params["timeout"]):
+                    raise EtcdError("expected every member healthy after the restart, found " + "; ".join(watch.verdict.problems))
+    except (EtcdError, UnitError) as error:
+        module.fail_json(msg=f"etcd member {params['name']}: {error}", refusal="gate")
+    module.exit_json(changed=changed, previous_leader=before, leader=watch.verdict.leader)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action plugin and the lookup as Ansible runs them, in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[4]
+
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  vars:
+    holdfast_secrets_file: "{{ playbook_dir }}/state/secrets.yml"
+    secrets_names: [orders-db/app, orders-db/superuser]
+  roles: [holdfast.stateful.secrets]
+  tasks:
+    - name: Use
+      ansible.builtin.debug:
+        msg: "length {{ lookup('holdfast.stateful.secret', 'orders-db/app') | length }}"
+"""
+
+
+def run(base: Path, password: str, *options: str) -> tuple[int, str]:
+    (base / "ansible.cfg").touch()
+    (base / "play.yml").write_text(PLAY)
+    (base / "password").write_text(password)
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            *("-i", "localhost,", "-c", "local", "--vault-password-file", str(base / "password")),
+            *options,
+            str(base / "play.yml"),
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(base),
+            "ANSIBLE_CONFIG": str(base / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
+            "LC_ALL": "C.UTF-8",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_role_action_and_lookup(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "secrets.yml"
+    code, output = run(tmp_path, "right", "--check")
+    assert code == 0, output
+    assert "changed=1" in output
+    assert not file.exists()
+
+    code, output = run(tmp_path, "right", "-vvv")
+    assert code == 0, output
+    assert "length 32" in output
+    before = file.read_bytes()
+
+    code, output = run(tmp_path, "right")
+    assert code == 0, output
+    assert "changed=0" in output
+
+    code, output = run(tmp_path, "wrong")
+    assert code == 2
+    assert "no vault password given fits" in output
+    assert file.read_bytes() == before

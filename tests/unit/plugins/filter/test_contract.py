@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters on resolved contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.holdfast.stateful.plugins.filter.contract import (
+    FilterModule,
+    engine_services,
+    firewall_rules,
+    services_on_host,
+)
+
+
+def member(name: str, number: int) -> dict[str, str]:
+    return {"name": name, "address": f"10.0.0.{number}"}
+
+
+CONTRACTS: dict[str, Any] = {
+    "sessions": {
+        "engine": "redis",
+        "members": [member("a", 1), member("b", 2)],
+        "clients": ["10.9.0.0/16"],
+        "endpoints": [
+            {"name": "redis", "port": 6379, "source": "clients"},
+            {"name": "sentinel", "port": 26379, "source": "clients"},
+        ],
+        "settings": {},
+    },
+    "orders-db": {
+        "engine": "postgres",
+        "members": [member("a", 1), member("c", 3)],
+        "clients": ["10.8.0.0/16"],
+        "endpoints": [
+            {"name": "postgres", "port": 5432, "source": "clients"},
+            {"name": "restapi", "port": 8008, "source": "members"},
+            {"name": "etcd-client", "port": 2379, "source": "members"},
+        ],
+        "settings": {"etcd": {"members": [member("d", 4)]}},
+    },
+}
+
+
+def test_services_on_a_host_are_found_by_engine() -> None:
+    assert services_on_host(CONTRACTS, "a") == {"postgres": "orders-db", "redis": "sessions"}
+    assert services_on_host(CONTRACTS, "b") == {"redis": "sessions"}
+    assert services_on_host(CONTRACTS, "nowhere") == {}
+
+
+def test_services_of_an_engine_are_found() -> None:
+    assert engine_services(CONTRACTS, "redis") == ["sessions"]
+    assert engine_services(CONTRACTS, "rabbitmq") == []
+
+
+def test_ports_open_to_clients_and_members_as_declared() -> None:
+    rules = {rule["port"]: rule for rule in firewall_rules(CONTRACTS, "a")}
+    assert list(rules) == [5432, 6379, 8008, 26379]
+    assert rules[5432]["sources"] == ["10.0.0.1", "10.0.0.3", "10.0.0.4", "10.8.0.0/16"]
+    assert rules[8008]["sources"] == ["10.0.0.1", "10.0.0.3", "10.0.0.4"]
+    assert rules[6379] == {
+        "port": 6379,
+        "protocol": "tcp",
+        "sources": ["10.0.0.1", "10.0.0.2", "10.9.0.0/16"],
+        "comment": "sessions: redis",
+    }
+
+
+def test_ports_of_the_consensus_store_open_where_it_runs_and_nowhere_else() -> None:
+    assert [rule["port"] for rule in firewall_rules(CONTRACTS, "d")] == [2379]
+    assert firewall_rules(CONTRACTS, "d")[0]["sources"] == ["10.0.0.1", "10.0.0.3", "10.0.0.4"]
+    assert firewall_rules(CONTRACTS, "nowhere") == []
+
+
+@pytest.mark.parametrize("bad", [None, [], "x", {"a": 1}, {"a": {"engine": "redis"}}])
+def test_anything_but_contracts_is_refused(bad: Any) -> None:
+    for call in (
+        lambda: services_on_host(bad, "a"),
+        lambda: firewall_rules(bad, "a"),
+        lambda: engine_services(bad, "x"),
+    ):
+        with pytest.raises(AnsibleFilterError):
+            call()
+
+
+def test_every_filter_is_registered() -> None:
+    assert set(FilterModule().filters()) == {"services_on_host", "engine_services", "firewall_rules"}

@@ -1,0 +1,126 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.holdfast.stateful.plugins.module_utils import host_state_packages as packages
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import (
+    ARGUMENT_SPEC,
+    INTERNAL_SPEC,
+    HostStateError,
+    Run,
+    pack_contents,
+)
+from ansible_collections.holdfast.stateful.plugins.modules import host_state
+
+
+def options_without(spec: dict[str, Any], *leave_out: str) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, option in spec.items():
+        kept[name] = {key: value for key, value in option.items() if key not in leave_out}
+        if "options" in option:
+            kept[name]["options"] = options_without(option["options"], *leave_out)
+    return kept
+
+
+def test_documentation_is_the_argument_spec() -> None:
+    documented = yaml.safe_load(host_state.DOCUMENTATION)["options"]
+
+    def as_spec(options: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: {
+                ("options" if key == "suboptions" else key): (as_spec(value) if key == "suboptions" else value)
+                for key, value in option.items()
+                if key != "description"
+            }
+            for name, option in options.items()
+        }
+
+    assert as_spec(documented) == options_without({**ARGUMENT_SPEC, **INTERNAL_SPEC}, "no_log", "mutually_exclusive")
+
+
+@pytest.fixture
+def status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "status"
+    path.write_bytes(b"Package: there\nStatus: install ok installed\nVersion: 1\n")
+    monkeypatch.setattr(packages, "STATUS_FILE", str(path))
+    monkeypatch.setattr(packages, "UPDATES_DIRECTORY", str(tmp_path / "updates"))
+    monkeypatch.setattr(packages, "POLICY_FILE", str(tmp_path / "policy"))
+    monkeypatch.setattr(packages, "POLICY_MARKER", str(tmp_path / "lib" / "marker"))
+    return path
+
+
+def parameters(tmp_path: Path, **options: Any) -> dict[str, Any]:
+    def entry(name: str, stage: str) -> dict[str, Any]:
+        return {
+            "path": str(tmp_path / name),
+            "owner": str(os.getuid()),
+            "group": str(os.getgid()),
+            "mode": "0644",
+            "secret": False,
+            "validate": None,
+            "create_only": False,
+            "defer": False,
+            "stage": stage,
+        }
+
+    return {
+        "packages": ["there"],
+        "directories": [],
+        "files": [entry("early", "before_packages"), entry("late", "normal")],
+        "absent": [],
+        "units": [],
+        "_contents": pack_contents({str(tmp_path / "early"): b"e", str(tmp_path / "late"): b"l"}),
+        "_after_apt": False,
+        **options,
+    }
+
+
+@pytest.mark.usefixtures("status")
+def test_all_in_one_call(tmp_path: Path) -> None:
+    run = Run()
+    host_state.converge(parameters(tmp_path), run)
+    assert run.changed_files == [str(tmp_path / "early"), str(tmp_path / "late")]
+    run = Run()
+    host_state.converge(parameters(tmp_path), run)
+    assert not run.changed
+
+
+@pytest.mark.usefixtures("status")
+def test_missing_packages_stop_after_the_early_files(tmp_path: Path) -> None:
+    run = Run()
+    host_state.converge(parameters(tmp_path, packages=["there", "new"]), run)
+    assert run.missing_packages == ["new"]
+    assert run.changed_files == [str(tmp_path / "early")]
+    assert not (tmp_path / "late").exists()
+    assert (tmp_path / "lib" / "marker").exists()
+
+
+@pytest.mark.usefixtures("status")
+def test_check_mode_goes_on(tmp_path: Path) -> None:
+    run = Run(check=True)
+    host_state.converge(parameters(tmp_path, packages=["new"]), run)
+    assert run.missing_packages == ["new"]
+    assert run.changed_files == [str(tmp_path / "early"), str(tmp_path / "late")]
+    assert not (tmp_path / "early").exists()
+    assert not (tmp_path / "lib").exists()
+
+
+@pytest.mark.usefixtures("status")
+def test_packages_that_apt_did_not_bring(tmp_path: Path) -> None:
+    with pytest.raises(HostStateError, match="expected apt to install them"):
+        host_state.converge(parameters(tmp_path, packages=["virtual"], _after_apt=True), Run())
+
+
+@pytest.mark.usefixtures("status")
+def test_removed_before_written(tmp_path: Path) -> None:
+    (tmp_path / "late").mkdir()
+    run = Run()
+    host_state.converge(parameters(tmp_path, absent=[str(tmp_path / "late")]), run)
+    assert (tmp_path / "late").read_text() == "l"
