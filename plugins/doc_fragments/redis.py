@@ -27,7 +27,7 @@ options:
     type: float
     default: 5.0
 notes:
-  - Needs nothing on the host but Python. Connections use TLS, and the server's certificate and name are always verified.
+  - Needs nothing on the host but Python. Connections use TLS; the server's certificate and name are always verified.
 """
 
     TOPOLOGY = r"""

@@ -14,8 +14,8 @@ from ansible.errors import AnsibleFilterError
 def nft_rule(rule: dict[str, Any]) -> str:
     """Return the nftables statements that accept a rule's traffic, one line per address family.
 
-    `rule` has `port`, `protocol`, `sources` (addresses or networks) and `comment`. Raises AnsibleFilterError when a source
-    is neither an address nor a network, or when there is none: a rule without sources would open the port to all.
+    `rule` has `port`, `protocol`, `sources` (addresses or networks) and `comment`. Raises AnsibleFilterError when a
+    source is neither an address nor a network, or when there is none: such a rule would open the port to all.
     """
     families: dict[int, list[str]] = {4: [], 6: []}
     for source in rule["sources"]:

@@ -44,6 +44,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Ignore terms; raise AnsibleError for a name that can't be used."""
+        del terms, variables, kwargs
         try:
             return [identify(CHECKOUT, os.environ.get("HOLDFAST_LAB") or DEFAULT_NAME).to_dict()]
         except ValueError as error:

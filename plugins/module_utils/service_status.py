@@ -56,9 +56,8 @@ def _budget(contract: dict[str, Any], members: list[dict[str, Any]], problems: l
             f"{len(working)} of {len(members)} members work, {topology['quorum']} are needed to survive at all"
         )
     elif len(working) < len(members):
-        reasons.append(
-            f"{len(members) - len(working)} of {len(members)} members don't work: the next failure may exceed the budget"
-        )
+        missing = len(members) - len(working)
+        reasons.append(f"{missing} of {len(members)} members don't work: the next failure may exceed the budget")
     limit = budget.get("max_replica_lag_seconds")
     for member in members:
         lag = member["lag_seconds"]
@@ -76,8 +75,8 @@ def _budget(contract: dict[str, Any], members: list[dict[str, Any]], problems: l
 def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one status for each contract.
 
-    `observed` maps a host's name to `{service: what the member says}`, or to None when the host did not answer. A member
-    that was not seen is `unknown`, and a service with such a member is not healthy.
+    `observed` maps a host's name to `{service: what the member says}`, or to None when the host did not answer. A
+    member that was not seen is `unknown`, and a service with such a member is not healthy.
     """
     result = []
     for service in sorted(contracts):

@@ -11,8 +11,8 @@ author: Holdfast maintainers (@holdfast)
 version_added: "0.1.0"
 short_description: Proves a service from a client's side
 description:
-  - Connects as an application does (through the client address, over verified TLS), writes sequence-numbered records, each of
-    them acknowledged, reads them back, and tries what must be refused.
+  - Connects as an application does (through the client address, over verified TLS), writes sequence-numbered records,
+    each of them acknowledged, reads them back, and tries what must be refused.
   - Fails when anything does not hold. Removes its own records.
 options:
   targets:

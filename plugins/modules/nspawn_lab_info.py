@@ -29,7 +29,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lab_state:
-  description: Id, network, hosts with their state (absent, stopped or started) and limits, and the path of an SSH configuration.
+  description:
+    - Id, network, hosts with their state (absent, stopped or started) and limits, and the path of an SSH configuration.
   returned: success
   type: dict
 """
@@ -57,14 +58,14 @@ def main() -> None:
             hosts.append({"name": name, "address": address, "state": state, **limits})
     except (LabError, ValueError, OSError) as error:
         module.fail_json(msg=f"lab: {error}")
-    state = {
+    seen = {
         "id": lab.id,
         "name": lab.name,
         "network": lab.network,
         "hosts": hosts,
         "ssh": {"config": f"{lab.state_dir}/ssh/config"},
     }
-    module.exit_json(changed=False, lab_state=state)
+    module.exit_json(changed=False, lab_state=seen)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ author: Holdfast maintainers (@holdfast)
 version_added: "0.1.0"
 short_description: A lab host, as a full system booted by systemd-nspawn
 description:
-  - Creates, boots, stops or removes one lab host. The host is an overlay of its suite's image, has systemd and sshd, its own
-    network namespace on the lab's bridge, and cgroups of its own that carry its memory and CPU limits.
+  - Creates, boots, stops or removes one lab host. The host is an overlay of its suite's image, has systemd and sshd,
+    its own network namespace on the lab's bridge, and cgroups of its own that carry its memory and CPU limits.
   - A host whose making was interrupted is thrown away and made anew; one that has booted keeps its files.
   - Runs on the controlling machine, as root, after M(holdfast.stateful.nspawn_lab).
 extends_documentation_fragment: holdfast.stateful.lab
@@ -108,8 +108,8 @@ def converge(host: Machine, spec: Spec, state: str, *, check_mode: bool) -> bool
         spec, memory_mb=0, cpus=0.0, image=""
     ):
         raise LabError(
-            f"{host.name}: exists with address {current.address}, wanted is {spec.address} or other keys; such a host is not "
-            "rebuilt silently: destroy the lab first (playbooks/destroy_lab.yml)"
+            f"{host.name}: exists with address {current.address}, wanted is {spec.address} or other keys; such a "
+            "host is not rebuilt silently: destroy the lab first (playbooks/destroy_lab.yml)"
         )
     if current is None:
         changed = True

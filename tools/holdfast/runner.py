@@ -25,6 +25,7 @@ from holdfast.environment import ansible_environment, keep_allowed
 from holdfast.events import EventLog, TaskResult
 from holdfast.exit_codes import ExitCode, HoldfastError, decide
 from holdfast.redact import Redactor, is_secret_name
+from holdfast.vault import VaultWatch
 
 if TYPE_CHECKING:
     from holdfast.request import RunRequest
@@ -70,35 +71,6 @@ class Outcome:
     def published(self) -> dict[str, Any]:
         """What the playbook published."""
         return self.log.published
-
-
-class VaultWatch:
-    """Teaches a redactor what is in the vault files, again when they change."""
-
-    def __init__(self, request: RunRequest, redactor: Redactor, environment: Mapping[str, str]) -> None:
-        """Read nothing yet."""
-        self._request, self._redactor, self._environment = request, redactor, environment
-        self._signature: object = ()
-        self.note = "not read"
-
-    def refresh(self) -> None:
-        """Read what is there now. A file that cannot be read is noted, not fatal: ansible could not read it either."""
-        if not self._request.reads_vault:
-            return
-        from holdfast.vault import VaultError, find_vault_files, read_vault_file, vault_signature
-
-        files = find_vault_files(self._request.root, self._request.inventory)
-        signature = vault_signature(files)
-        if signature == self._signature:
-            return
-        self._signature = signature
-        unread = []
-        for path in files:
-            try:
-                self._redactor.add_all(read_vault_file(path, self._request.root, self._environment))
-            except VaultError:
-                unread.append(path.name)
-        self.note = f"could not read: {', '.join(unread)}" if unread else f"read {len(files)} file(s)"
 
 
 def run(

@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.exit_codes import HoldfastError
 from holdfast.project import scripts_dir, state_dir
+
+if TYPE_CHECKING:
+    from holdfast.redact import Redactor
+    from holdfast.request import RunRequest
 
 _HEADER = b"$ANSIBLE_VAULT;"
 _SUFFIXES = (".yml", ".yaml", ".vault", ".json")
@@ -80,3 +85,32 @@ def read_vault_file(path: Path, root: Path, environment: Mapping[str, str]) -> o
 def vault_signature(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:
     """What changes when any of the files changes."""
     return tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths if p.exists())
+
+
+class VaultWatch:
+    """Teaches a redactor what is in the vault files, again when they change."""
+
+    def __init__(self, request: RunRequest, redactor: Redactor, environment: Mapping[str, str]) -> None:
+        """Read nothing yet."""
+        self._request, self._redactor, self._environment = request, redactor, environment
+        self._signature: object = ()
+        self.note = "not read"
+
+    def refresh(self) -> None:
+        """Read what is there now. A file that cannot be read is noted, not fatal: ansible could not read it either."""
+        if not self._request.reads_vault:
+            return
+        files = find_vault_files(self._request.root, self._request.inventory)
+        signature = vault_signature(files)
+        if not files:
+            self.note = "no vault file"
+        if signature == self._signature:
+            return
+        self._signature = signature
+        unread = []
+        for path in files:
+            try:
+                self._redactor.add_all(read_vault_file(path, self._request.root, self._environment))
+            except VaultError:
+                unread.append(path.name)
+        self.note = f"could not read: {', '.join(unread)}" if unread else f"read {len(files)} file(s)"

@@ -35,7 +35,7 @@ def traces() -> dict[str, list[str]]:
     """Return everything on this machine that carries the lab's id."""
     commands = {
         "mounts": Path("/proc/self/mountinfo").read_text(),
-        "processes": output("ps", "-eo", "args"),
+        "processes": output("ps", "-ww", "-eo", "args"),
         "devices": output("ip", "-brief", "link"),
         "routes": "\n".join(f"{LAB.id} {line}" for line in output("ip", "route", "show", "root", LAB.network).splitlines()),
         "blackholes": "\n".join(

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 MACHINE_ROOT = Path("/var/lib/holdfast-lab")
-IMAGE_ROOT = Path("/var/cache/holdfast-lab")
+IMAGE_ROOT = Path(os.environ.get("HOLDFAST_LAB_CACHE", "/var/cache/holdfast-lab"))
 DEFAULT_NAME = "default"
 NAME_PATTERN = re.compile(r"^[a-z][a-z0-9-]{0,19}$")
 

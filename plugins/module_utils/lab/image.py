@@ -33,8 +33,8 @@ CUSTOMIZE = (
     'rm -f "$1"/etc/ssh/ssh_host_*; : >"$1/etc/machine-id"; : >"$1/etc/resolv.conf"',
     'printf "PasswordAuthentication no\\nPermitRootLogin no\\nUseDNS no\\n" >"$1/etc/ssh/sshd_config.d/10-lab.conf"',
     'chroot "$1" systemctl enable systemd-networkd.service ssh.service',
-    'chroot "$1" systemctl mask systemd-timesyncd.service systemd-networkd-wait-online.service getty.target console-getty.service'
-    " systemd-udevd.service apt-daily.timer apt-daily-upgrade.timer",
+    'chroot "$1" systemctl mask systemd-timesyncd.service systemd-networkd-wait-online.service getty.target'
+    " console-getty.service systemd-udevd.service apt-daily.timer apt-daily-upgrade.timer",
 )
 PATH_EXCLUDES = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 

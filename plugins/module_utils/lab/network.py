@@ -14,7 +14,7 @@ from .identity import MACHINE_ROOT, Lab
 from .process import LabError, run
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-#: Higher than the bridge's own route, so it acts only once the bridge is gone: nothing for a dead host leaves the machine.
+#: Higher than the bridge's own route, so it acts once the bridge is gone: nothing for a dead host leaves the machine.
 BLACKHOLE_METRIC = "4096"
 
 

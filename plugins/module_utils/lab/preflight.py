@@ -84,7 +84,8 @@ def problems(seen: Observed, lab: Lab, hosts_to_create: int, *, image_cached: bo
     if seen.system != "Linux" or seen.distribution != "debian":
         found.append(
             f"platform: lab hosts need Debian 12 or newer on the controlling machine, found {seen.system} "
-            f"{seen.distribution or 'unknown'}; run the lab on a Debian machine, or point Holdfast at hosts of your own with -i"
+            f"{seen.distribution or 'unknown'}; run the lab on a Debian machine, or point Holdfast at hosts of your "
+            "own with -i"
         )
     if (
         seen.effective_uid != 0
@@ -93,7 +94,8 @@ def problems(seen: Observed, lab: Lab, hosts_to_create: int, *, image_cached: bo
     ):
         found.append(
             f"privilege: mounts, network devices and cgroups need root with CAP_SYS_ADMIN and CAP_NET_ADMIN, found uid "
-            f"{seen.effective_uid} with capabilities {seen.capabilities:x}; run as root (sudo), outside an unprivileged container"
+            f"{seen.effective_uid} with capabilities {seen.capabilities:x}; run as root (sudo), outside an "
+            "unprivileged container"
         )
     if seen.missing_programs:
         packages = sorted({PROGRAMS[program] for program in seen.missing_programs})
@@ -107,12 +109,12 @@ def problems(seen: Observed, lab: Lab, hosts_to_create: int, *, image_cached: bo
     needed = hosts_to_create * DISK_PER_HOST_MB + (0 if image_cached or not hosts_to_create else DISK_PER_IMAGE_MB)
     if seen.free_mb < needed:
         found.append(
-            f"space: {needed} MB needed under {MACHINE_ROOT} and {IMAGE_ROOT}, found {seen.free_mb} MB free; free some, or "
-            "destroy labs that you no longer need (`holdfast lab down`)"
+            f"space: {needed} MB needed under {MACHINE_ROOT} and {IMAGE_ROOT}, found {seen.free_mb} MB free; free "
+            "some, or destroy labs that you no longer need (`holdfast lab down`)"
         )
     if seen.subnet_owner:
         found.append(
-            f"subnet: {lab.network} of lab {lab.name!r} is taken by {seen.subnet_owner}; name another lab, which gets another "
-            "subnet: HOLDFAST_LAB=<name>"
+            f"subnet: {lab.network} of lab {lab.name!r} is taken by {seen.subnet_owner}; name another lab, which "
+            "gets another subnet: HOLDFAST_LAB=<name>"
         )
     return found

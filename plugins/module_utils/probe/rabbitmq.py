@@ -93,7 +93,7 @@ class RabbitmqProbe(Probe):
         """Take all messages off the queue and acknowledge them."""
 
         def drain() -> list[int]:
-            found = []
+            found: list[int] = []
             queue = self._declare(run)
             while True:
                 method, _properties, body = self._channel.basic_get(queue)

@@ -41,13 +41,13 @@ class RedisProbe(Probe):
 
     def _sentinel(self) -> Sentinel:
         # The application's account exists on the Sentinels too, with the right to ask and nothing more.
-        return Sentinel(self.target.sentinels, sentinel_kwargs=self._tls(), **self._tls())
+        return Sentinel(self.target.sentinels, sentinel_kwargs=self._tls(), **self._tls())  # type: ignore[no-untyped-call]
 
     def open(self) -> str:
         """Ask the Sentinels for the master and connect to it."""
         self.close()
         try:
-            host, port = self._sentinel().discover_master(self.target.sentinel_name)
+            host, port = self._sentinel().discover_master(self.target.sentinel_name)  # type: ignore[no-untyped-call]
             self._client = redis.Redis(host=str(host), port=int(port), **self._tls())
             alive = self._client.ping()
         except RedisError as error:
@@ -88,7 +88,7 @@ class RedisProbe(Probe):
         """Plain text, the default user, a wrong password and a dangerous command."""
         host, port = self.target.hosts[0]
         wrong = dataclasses.replace(self.target, password="not-the-password")  # noqa: S106
-        options = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "retry": Retry(NoBackoff(), 0)}
+        options: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "retry": Retry(NoBackoff(), 0)}
         plain = redis.Redis(host=host, port=port, **options)
         anonymous = redis.Redis(host=host, port=port, **self._tls(username=None, password=None))
         stranger = redis.Redis(host=host, port=port, **RedisProbe(wrong)._tls())

@@ -17,7 +17,8 @@ SECRET = "s3cr3t/Va+lue&with=odd\"chars'<>"
     [
         ("password", True), ("db_passwd", True), ("PGPASSWORD", True), ("sentinel_auth_pass", True), ("api_key", True),
         ("Authorization", True), ("erlang_cookie", True), ("private_key", True), ("vault_token", True),
-        ("secret_id", True), ("secret_name", False), ("secrets_file", False), ("HOLDFAST_VAULT_PASSWORD_FILE", False), ("token_ttl", False),
+        ("secret_id", True), ("secret_name", False), ("secrets_file", False), ("HOLDFAST_VAULT_PASSWORD_FILE", False),
+        ("token_ttl", False),
         ("name", False), ("key", False), ("monkey", False), ("compass", False), ("bypass", False),
     ],
 )  # fmt: skip

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from holdfast.environment import ansible_environment
-from holdfast.vault import VaultError, find_vault_files, read_vault_file, vault_signature
+from holdfast.redact import Redactor
+from holdfast.request import RunRequest
+from holdfast.vault import VaultError, VaultWatch, find_vault_files, read_vault_file, vault_signature
 
 
 def test_vault_files_are_found_in_the_state_folder_and_beside_the_inventory(
@@ -47,3 +49,42 @@ def test_the_signature_changes_with_the_file(tmp_path: Path) -> None:
     before = vault_signature([path])
     path.write_text("12")
     assert vault_signature([path]) != before
+
+
+def test_the_watch_teaches_the_redactor_and_reads_again_when_a_file_changes(
+    root: Path,
+    vault_file: Callable[[str], Path],
+    playbook: Callable[[str, str], Path],
+    make_request: Callable[..., RunRequest],
+) -> None:
+    playbook("site.yml", "- ansible.builtin.debug: {}")
+    redactor = Redactor()
+    watch = VaultWatch(make_request(), redactor, ansible_environment(root, "x"))
+    watch.refresh()
+    assert watch.note == "no vault file"
+    vault_file("a: {deep: [hunter22]}\n")
+    watch.refresh()
+    assert watch.note == "read 1 file(s)"
+    assert redactor.text("x hunter22") == "x ***"
+    vault_file("a: {deep: [hunter22, hunter33]}\n")
+    watch.refresh()
+    assert redactor.text("x hunter33") == "x ***"
+    (root / "vault_password").write_text("another")
+    vault = root / ".holdfast" / "lab" / "secrets.yml"
+    vault.write_bytes(vault.read_bytes() + b"\n")
+    watch.refresh()
+    assert watch.note == "could not read: secrets.yml"
+
+
+def test_verbs_on_a_clock_do_not_read_the_vault(
+    root: Path,
+    vault_file: Callable[[str], Path],
+    playbook: Callable[[str, str], Path],
+    make_request: Callable[..., RunRequest],
+) -> None:
+    playbook("site.yml", "- ansible.builtin.debug: {}")
+    vault_file("a: hunter22\n")
+    redactor = Redactor()
+    watch = VaultWatch(make_request(reads_vault=False), redactor, ansible_environment(root, "x"))
+    watch.refresh()
+    assert watch.note == "not read"

@@ -125,9 +125,10 @@ def test_a_parent_planned_in_check_mode_is_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["owner", "group"])
 def test_unknown_owner(tmp_path: Path, what: str) -> None:
+    options: dict[str, Any] = {what: "nobody-here"}
     with pytest.raises(HostStateError, match=rf"/a: expected {what} nobody-here"):
-        converge(tmp_path / "a", **{what: "nobody-here"})
-    assert converge(tmp_path / "a", run=Run(check=True), **{what: "nobody-here"}).changed
+        converge(tmp_path / "a", **options)
+    assert converge(tmp_path / "a", run=Run(check=True), **options).changed
 
 
 def test_create_only_leaves_the_content(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import Any
 
@@ -69,7 +70,7 @@ def entry(name: str, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _booted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemctl.os.path, "isdir", lambda path: path == "/run/systemd/system")
+    monkeypatch.setattr(os.path, "isdir", lambda path: path == "/run/systemd/system")
     monkeypatch.setattr(systemctl, "SETTLE_SECONDS", 0)
 
 
@@ -182,7 +183,7 @@ def test_a_failed_start_tells_without_secrets(monkeypatch: pytest.MonkeyPatch, d
 
 
 def test_no_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemctl.os.path, "isdir", lambda _path: False)
+    monkeypatch.setattr(os.path, "isdir", lambda _path: False)
     with pytest.raises(HostStateError, match="another init"):
         converge(monkeypatch, FakeSystemd(), entry("a"))
     assert not converge(monkeypatch, FakeSystemd(), entry("a"), run=Run(check=True, lenient=True)).changed

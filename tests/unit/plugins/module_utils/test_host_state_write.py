@@ -66,7 +66,7 @@ def test_a_kill_before_the_rename_leaves_the_old(tmp_path: Path, monkeypatch: py
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer.os, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write(path)
     assert path.read_text() == "old\n"

@@ -1,0 +1,299 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Observe a Patroni cluster, and converge its dynamic configuration and the application's database."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_cluster
+short_description: Observe a Patroni cluster, and converge its configuration and the application's database
+version_added: 0.1.0
+author: Holdfast maintainers (@holdfast)
+description:
+  - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and by
+    its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked for.
+  - With O(config), compares the dynamic configuration with it and sends the difference.
+  - With O(database), compares the database, its owner and the monitoring role with what they should be, and converges
+    them on the member that leads, whichever that is. On the other members this part does nothing.
+  - Converges nothing on a cluster that is not healthy.
+  - Where this host's unit does not run, says whether Patroni may start on what the data directory holds.
+extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
+options:
+  port:
+    description: Port of PostgreSQL.
+    type: int
+    default: 5432
+  data_dir:
+    description: PostgreSQL's data directory on this host.
+    type: path
+    required: true
+  major:
+    description: PostgreSQL's release series.
+    type: str
+    required: true
+  etcd_members:
+    description: Members of the consensus store.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the member.
+        type: str
+        required: true
+      address:
+        description: Address of its client port.
+        type: str
+        required: true
+  etcd_client_port:
+    description: Port of the consensus store.
+    type: int
+    default: 2379
+  require:
+    description: V(nothing) observes, V(healthy) fails when the cluster does not become healthy in time.
+    type: str
+    choices: [nothing, healthy]
+    default: nothing
+  timeout:
+    description: Seconds until the cluster must be healthy.
+    type: float
+    default: 0
+  config:
+    description: The part of the dynamic configuration that is declared. Keys that are not declared stay as they are.
+    type: dict
+  database:
+    description: The application's database.
+    type: str
+  owner:
+    description: The role that owns O(database) and nothing else.
+    type: str
+  owner_password:
+    description: Password of O(owner). Only a SCRAM verifier of it is sent to PostgreSQL.
+    type: str
+  monitor:
+    description: The role that reads statistics.
+    type: str
+  monitor_password:
+    description: Password of O(monitor).
+    type: str
+attributes:
+  check_mode:
+    description: Observes and predicts.
+    support: full
+  diff_mode:
+    description: Shows the difference of the configuration, and what would be done to roles and database.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Wait until the cluster is healthy
+  holdfast.stateful.patroni_cluster:
+    name: db1
+    scope: orders-db
+    members: "{{ service_contract_service.members }}"
+    major: "17"
+    data_dir: /var/lib/postgresql/17/orders-db
+    etcd_members: "{{ service_contract_service.settings.etcd.members }}"
+    require: healthy
+    timeout: 60
+"""
+
+RETURN = r"""
+active_state:
+  description: State of this host's Patroni unit.
+  returned: always
+  type: str
+start_blocker:
+  description: Why Patroni must not start on this host; empty where it may or runs already.
+  returned: always
+  type: str
+healthy:
+  description: Whether the cluster is healthy.
+  returned: always
+  type: bool
+leader:
+  description: Name of the member that leads.
+  returned: always
+  type: str
+sync_standbys:
+  description: Names of the synchronous standbys.
+  returned: always
+  type: list
+  elements: str
+paused:
+  description: Whether automatic failover is switched off.
+  returned: always
+  type: bool
+pending_restart:
+  description: Names of the members that run with settings which need a restart to change.
+  returned: always
+  type: list
+  elements: str
+members:
+  description: What each member says.
+  returned: always
+  type: list
+  elements: dict
+problems:
+  description: Everything that is not as it should be.
+  returned: always
+  type: list
+  elements: str
+config_changes:
+  description: What was sent, or would be.
+  returned: always
+  type: dict
+objects_seen:
+  description: Whether this host's member led and looked at the database and its roles.
+  returned: always
+  type: bool
+object_changes:
+  description: What was done to roles and database, or would be.
+  returned: always
+  type: list
+  elements: str
+refusal:
+  description: V(gate) when a healthy cluster was required and not there.
+  returned: failure
+  type: str
+"""
+
+import json
+import time
+from collections.abc import Mapping
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, config_patch, pick
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
+    UNIT,
+    HostError,
+    read_data_directory,
+    start_blocker,
+)
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import (
+    Login,
+    ObjectsError,
+    Wanted,
+    converge,
+)
+from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
+
+OBJECTS = ("database", "owner", "owner_password", "monitor", "monitor_password")
+ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
+
+
+def may_start(params: Mapping) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
+    """Return why Patroni must not start here, asking the consensus store only where there is something to lose."""
+    data = read_data_directory(params["data_dir"])
+    if data.entries == 0:
+        return ""
+    client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=3.0)
+    stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
+    known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
+    return start_blocker(data, known, params["major"], params["scope"])
+
+
+def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
+    """Send the difference of the dynamic configuration, and wait until the members have taken note."""
+    wanted = watch.params["config"]
+    api = watch.api(watch.params["name"])
+    current = api.get("/config")
+    patch = config_patch(current, wanted)
+    result["config_changes"] = patch
+    if not patch:
+        return
+    result["changed"] = True
+    result["diff"].append({
+        "header": f"dynamic configuration of {watch.params['scope']}",
+        "before": json.dumps(pick(current, patch), indent=2, sort_keys=True) + "\n",
+        "after": json.dumps(patch, indent=2, sort_keys=True) + "\n",
+    })
+    if check:
+        return
+    status, said = api.ask("PATCH", "/config", patch)
+    if status != 200:
+        raise PatroniError(f"{api.where}/config: expected HTTP 200, found {status}: {str(said)[:300]}")
+    left = config_patch(api.get("/config"), wanted)
+    if left:
+        raise PatroniError(f"{api.where}/config: expected the change to be kept, still different: {json.dumps(left)[:300]}")
+    # Members look every loop_wait: one round later they know which settings wait for a restart.
+    time.sleep(float(wanted.get("loop_wait", current.get("loop_wait", 10))) + 0.5)
+    watch.look()
+
+
+def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
+    """Converge database and roles when this host's member leads."""
+    params = watch.params
+    if watch.verdict.leader != params["name"]:
+        return
+    wanted = Wanted(
+        params["database"],
+        Login(params["owner"], params["owner_password"]),
+        Login(params["monitor"], params["monitor_password"], connection_limit=10),
+    )
+    result["object_changes"] = converge(params["port"], wanted, check)
+    result["objects_seen"] = True
+    if result["object_changes"]:
+        result["changed"] = True
+        after = "\n".join(result["object_changes"]) + "\n"
+        result["diff"].append({"header": f"database {params['database']}", "before": "", "after": after})
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **CLUSTER_SPEC,
+            "port": {"type": "int", "default": 5432},
+            "data_dir": {"type": "path", "required": True},
+            "major": {"type": "str", "required": True},
+            "etcd_members": MEMBERS_SPEC,
+            "etcd_client_port": {"type": "int", "default": 2379},
+            "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
+            "config": {"type": "dict"},
+            "database": {"type": "str"},
+            "owner": {"type": "str"},
+            "owner_password": {"type": "str", "no_log": True},
+            "monitor": {"type": "str"},
+            "monitor_password": {"type": "str", "no_log": True},
+        },
+        required_together=[OBJECTS],
+        supports_check_mode=True,
+    )
+    params = module.params
+    result: dict = {  # type: ignore[type-arg]
+        "changed": False,
+        "diff": [],
+        "start_blocker": "",
+        "config_changes": {},
+        "objects_seen": False,
+        "object_changes": [],
+    }
+    who = f"{params['name']} of {params['scope']}"
+    try:
+        result["active_state"] = active_state(UNIT)
+        if result["active_state"] != "active":
+            result["start_blocker"] = may_start(params)
+        watch = Watch(params)
+        watch.wait(params["timeout"])
+        if params["require"] == "healthy" and not watch.verdict.healthy:
+            raise PatroniError(
+                f"expected a healthy cluster within {params['timeout']:g} s, found: {watch.complaint()}."
+                " Look at 'journalctl -u patroni' on the members named"
+            )
+        if watch.verdict.healthy and params["config"]:
+            converge_config(watch, result, module.check_mode)
+        if watch.verdict.healthy and params["database"]:
+            converge_objects(watch, result, module.check_mode)
+        result.update(watch.result())
+    except ERRORS as error:
+        module.fail_json(msg=f"{who}: {error}", refusal="gate", **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
