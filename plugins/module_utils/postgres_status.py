@@ -1,0 +1,130 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What this host's PostgreSQL member is and sees, from two questions to the local Patroni."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError, Tls
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_tls import PKI
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import (
+    SYNC_ROLES,
+    Api,
+    MemberView,
+    PatroniError,
+)
+
+RUNNING = {"running", "streaming"}
+
+
+def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """Return the state of the local member; whatever goes wrong becomes state "unknown" with a problem.
+
+    ``credentials`` may hold ``name`` (the inventory's name of this host) and the paths ``ca``, ``cert`` and ``key``.
+    """
+    status: dict[str, Any] = {
+        "engine": "postgres",
+        "service": contract.get("service"),
+        "host_role": "unknown",
+        "state": "unknown",
+        "version": None,
+        "lag_seconds": None,
+        "leader": None,
+        "leader_since": None,
+        "members_seen": [],
+        "problems": [],
+    }
+    try:
+        view, history = ask(contract, credentials, timeout)
+        describe(view, history, contract, status)
+    except (PatroniError, EtcdError) as error:
+        status["problems"].append(str(error))
+    except Exception as error:  # noqa: BLE001 - a status that raises tells an operator nothing about the other engines
+        status["problems"].append(f"{type(error).__name__}: {error}")
+    return status
+
+
+def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: float) -> tuple[MemberView, Any]:
+    """Ask the local Patroni about itself, the cluster and its past leaders."""
+    name = str(credentials["name"])
+    address = next((m["address"] for m in contract["members"] if m["name"] == name), None)
+    if address is None:
+        raise PatroniError(f"{name}: not a declared member of {contract.get('service')}")
+    tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in (("ca", "ca.crt"), ("cert", "host.crt"), ("key", "host.key"))))
+    api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
+    try:
+        return MemberView(name, None, api.get("/patroni"), api.get("/cluster")), api.ask("GET", "/history")[1]
+    finally:
+        api.connection.close()
+
+
+def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status: dict[str, Any]) -> None:
+    """Fill in what was observed."""
+    listed = {str(item.get("name")): item for item in view.listed}
+    own = listed.get(view.name, {})
+    state = str(view.own.get("state") or "unknown")
+    status["state"] = state
+    status["version"] = version_text(view.own.get("server_version"))
+    status["leader"] = view.leader
+    status["members_seen"] = sorted(listed)
+    status["leader_since"] = leader_since(view, history)
+    if view.leads:
+        status["host_role"] = "leader"
+    else:
+        status["host_role"] = "sync_standby" if own.get("role") in SYNC_ROLES else "replica"
+        status["lag_seconds"] = lag_seconds(view.own, own)
+    say = status["problems"].append
+    if state not in RUNNING:
+        say(f"PostgreSQL is {state}")
+    if view.leader is None:
+        say("no leader is seen")
+    if not view.leads and state in RUNNING and own.get("state") != "streaming":
+        say(f"does not stream from the leader: {own.get('state')}")
+    if view.cluster.get("pause"):
+        say("automatic failover is paused")
+    if view.own.get("pending_restart"):
+        say("settings wait for a restart")
+    limit = (contract.get("budget") or {}).get("max_replica_lag_seconds")
+    if limit is not None and (status["lag_seconds"] or 0) > limit:
+        say(f"lags {status['lag_seconds']} s behind, the budget is {limit} s")
+    declared = {str(member["name"]) for member in contract["members"]}
+    if declared != set(listed):
+        say(f"expected members {', '.join(sorted(declared))}, sees {', '.join(sorted(listed)) or 'none'}")
+
+
+def version_text(number: Any) -> str | None:
+    """Return 17.12 for 170012."""
+    return f"{number // 10000}.{number % 10000}" if isinstance(number, int) else None
+
+
+def lag_seconds(own: Mapping[str, Any], listed: Mapping[str, Any], now: datetime.datetime | None = None) -> float | None:
+    """Return how old the last replayed commit is, 0 where everything was replayed, nothing where it is not known."""
+    xlog = own.get("xlog") or {}
+    received, replayed = xlog.get("received_location"), xlog.get("replayed_location")
+    if listed.get("state") == "streaming" and listed.get("lag") == 0 and received == replayed:
+        return 0.0
+    try:
+        moment = datetime.datetime.fromisoformat(str(xlog.get("replayed_timestamp")))
+    except ValueError:
+        return None
+    age = (now or datetime.datetime.now(datetime.timezone.utc)) - moment
+    return round(max(0.0, age.total_seconds()), 3)
+
+
+def leader_since(view: MemberView, history: Any) -> str | None:
+    """Return when the present timeline began; before the first failover, when the leader's server started."""
+    timeline = view.own.get("timeline") or next(
+        (item.get("timeline") for item in view.listed if item.get("name") == view.leader), None
+    )
+    if isinstance(history, list) and isinstance(timeline, int):
+        for row in history:
+            if isinstance(row, list) and len(row) > 3 and row[0] == timeline - 1:
+                return str(row[3])
+    if view.leads and view.own.get("postmaster_start_time"):
+        text = str(view.own["postmaster_start_time"])
+        return text.replace(" ", "T", 1) if len(text) > 10 and text[10] == " " else text
+    return None
