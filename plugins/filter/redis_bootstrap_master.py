@@ -50,7 +50,9 @@ def redis_bootstrap_master(observations: dict[str, Any], live_only: bool = False
     except (TopologyError, KeyError) as error:
         raise AnsibleFilterError(f"redis: {error}") from error
     if len(decided) != 1:
-        raise AnsibleFilterError(f"redis: expected all hosts to see one master, found {', '.join(sorted(decided))}: run again")
+        raise AnsibleFilterError(
+            f"redis: expected all hosts to see one master, found {', '.join(sorted(decided))}: run again"
+        )
     return decided.pop()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ RUNNING = {"running", "streaming"}
 def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Return the state of the local member; whatever goes wrong becomes state "unknown" with a problem.
 
-    ``credentials`` may hold ``name`` (the inventory's name of this host) and the paths ``ca``, ``cert`` and ``key``.
+    ``credentials`` may hold ``name`` (the inventory's name of this host; without it the member whose address this host
+    has) and the paths ``ca``, ``cert`` and ``key``.
     """
     status: dict[str, Any] = {
         "engine": "postgres",
@@ -50,16 +52,28 @@ def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout
 
 def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: float) -> tuple[MemberView, Any]:
     """Ask the local Patroni about itself, the cluster and its past leaders."""
-    name = str(credentials["name"])
-    address = next((m["address"] for m in contract["members"] if m["name"] == name), None)
-    if address is None:
-        raise PatroniError(f"{name}: not a declared member of {contract.get('service')}")
+    wanted = credentials.get("name")
+    here = [m for m in contract["members"] if (m["name"] == wanted if wanted else is_local(m["address"]))]
+    if len(here) != 1:
+        raise PatroniError(f"expected this host among the members of {contract.get('service')}, found {len(here)} that fit")
+    name, address = str(here[0]["name"]), here[0]["address"]
     tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in (("ca", "ca.crt"), ("cert", "host.crt"), ("key", "host.key"))))
     api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
     try:
         return MemberView(name, None, api.get("/patroni"), api.get("/cluster")), api.ask("GET", "/history")[1]
     finally:
         api.connection.close()
+
+
+def is_local(address: str) -> bool:
+    """Say whether an address is one of this host's: only those can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status: dict[str, Any]) -> None:

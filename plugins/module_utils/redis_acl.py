@@ -75,7 +75,9 @@ def parse(lines: Iterable[str]) -> dict[str, User]:
             user = users.setdefault(words[1], User(words[1]))
             for rule in join_selectors(words[2:]):
                 user.apply(rule)
-    users.setdefault("default", User("default", enabled=True, any_password=True, keys={"~*"}, channels={"&*"}, commands=["+@all"]))
+    users.setdefault(
+        "default", User("default", enabled=True, any_password=True, keys={"~*"}, channels={"&*"}, commands=["+@all"])
+    )
     return users
 
 

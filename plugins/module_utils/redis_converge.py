@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH105, PTH118, PTH120, PTH123
+# ruff: noqa: PTH105, PTH120, PTH123
 
 """Bring a running Redis to its desired settings, users and certificates; or the file of one that is stopped."""
 
@@ -146,7 +146,9 @@ def converge_settings(server: RedisConnection, wanted: dict[str, str], outcome: 
     if left:
         stuck = differences({name: new for name, (_old, new) in left.items()}, server.config_get(list(left)))
         if stuck:
-            found_now = "; ".join(f"{name}: expected {shown(name, new)}, found {shown(name, old)}" for name, (old, new) in stuck.items())
+            found_now = "; ".join(
+                f"{name}: expected {shown(name, new)}, found {shown(name, old)}" for name, (old, new) in stuck.items()
+            )
             raise RedisError(f"{server.where}: CONFIG SET was accepted and did not last: {found_now}")
         outcome.changed_settings = sorted(left)
 
@@ -165,7 +167,9 @@ def converge_offline(params: dict[str, Any], wanted: dict[str, str], login: Logi
     path = params["offline_file"]
     try:
         RedisConnection(params["host"], params["port"], login).close()
-        raise ConfigError(f"{path}: expected the server to be stopped, found it running on {params['host']}:{params['port']}")
+        raise ConfigError(
+            f"{path}: expected the server to be stopped, found it running on {params['host']}:{params['port']}"
+        )
     except RedisDown:
         pass
     try:

@@ -34,7 +34,9 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.redis_topology i
 SHOWN = frozenset({"down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"})
 IN_FILE = frozenset({"auth-user", "auth-pass"})
 #: Settings of the Sentinel itself.
-GLOBAL = frozenset({"sentinel-user", "sentinel-pass", "announce-ip", "announce-port", "resolve-hostnames", "announce-hostnames"})
+GLOBAL = frozenset(
+    {"sentinel-user", "sentinel-pass", "announce-ip", "announce-port", "resolve-hostnames", "announce-hostnames"}
+)
 SECRET = frozenset({"auth-pass", "sentinel-pass"})
 AWAY = frozenset({"s_down", "o_down", "disconnected"})
 
@@ -89,13 +91,17 @@ def converge_sentinel(params: dict[str, Any], login: Login, outcome: Outcome) ->
         if not outcome.check:
             left = master_differences(of_master, {**after, **read_file(params["config_file"], name)})
             if left:
-                raise RedisError(f"{sentinel.where}: SENTINEL SET was accepted and did not last for {', '.join(sorted(left))}")
+                raise RedisError(
+                    f"{sentinel.where}: SENTINEL SET was accepted and did not last for {', '.join(sorted(left))}"
+                )
         if params["certificate_file"] and certificate_is_stale(sentinel.peer_certificate, params["certificate_file"]):
             outcome.pending_restart.append("certificate")
         if binary_is_replaced(sentinel.info("server")["process_id"]):
             outcome.pending_restart.append("program")
     if int(after["config-epoch"]) < int(before["config-epoch"]):
-        raise RedisError(f"{name}: expected the epoch to stay at {before['config-epoch']}, found {after['config-epoch']}")
+        raise RedisError(
+            f"{name}: expected the epoch to stay at {before['config-epoch']}, found {after['config-epoch']}"
+        )
     return {"master_address": after["ip"], "epoch": int(after["config-epoch"])}
 
 
@@ -152,12 +158,16 @@ def health_problems(seen: Mapping[str, Observation]) -> list[str]:
     return found
 
 
-def wait_until(params: dict[str, Any], login: Login, judge: Callable[[Mapping[str, Observation]], list[str]]) -> list[str]:
+def wait_until(
+    params: dict[str, Any], login: Login, judge: Callable[[Mapping[str, Observation]], list[str]]
+) -> list[str]:
     """Ask all Sentinels until the judge finds nothing wrong or the deadline has passed; return what is left."""
     connect, deadline = connector(login), time.monotonic() + params["wait_seconds"]
     while True:
         seen = {
-            member["name"]: observe_sentinel(connect, member["address"], params["sentinel_port"], params["sentinel_name"])
+            member["name"]: observe_sentinel(
+                connect, member["address"], params["sentinel_port"], params["sentinel_name"]
+            )
             for member in params["members"]
         }
         found = judge(seen)

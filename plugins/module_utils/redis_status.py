@@ -95,7 +95,7 @@ def observe_sentinel(result: dict[str, Any], settings: dict[str, Any], login: Lo
     since = int(master["role-reported-time"]) / 1000
     # A Sentinel counts from its own start where it has not seen the change itself: that says nothing about the master.
     if since < uptime - 5:
-        moment = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=since)
+        moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=since)
         result["leader_since"] = moment.isoformat(timespec="seconds")
     bad = sorted(set(master["flags"].split(",")) & {"s_down", "o_down", "failover_in_progress"})
     if bad:

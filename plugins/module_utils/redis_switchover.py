@@ -77,10 +77,14 @@ def choose(seen: Mapping[str, Observation], old: str, candidate: str | None) -> 
     }
     if candidate is not None:
         if candidate not in usable:
-            raise GateError(f"{candidate}: expected a replica in sync with priority above 0, found another: choose from {sorted(usable)}")
+            raise GateError(
+                f"{candidate}: expected a replica in sync with priority above 0, found another: choose from {sorted(usable)}"
+            )
         return candidate
     if not usable:
-        raise GateError("expected a replica in sync with priority above 0, found none: repair one, or undrain it, then run again")
+        raise GateError(
+            "expected a replica in sync with priority above 0, found none: repair one, or undrain it, then run again"
+        )
     return min(usable, key=lambda name: (usable[name]["priority"], -usable[name]["offset"], name))
 
 
@@ -117,7 +121,12 @@ def switch_over(
         raise GateError(f"expected a healthy service before the master moves, found: {'; '.join(found)}")
     new = choose(seen, old, candidate)
     plan = Plan(
-        old, new, {item["name"]: item["address"] for item in members}, params["port"], params["sentinel_port"], params["sentinel_name"]
+        old,
+        new,
+        {item["name"]: item["address"] for item in members},
+        params["port"],
+        params["sentinel_port"],
+        params["sentinel_name"],
     )
     if check:
         return {"changed": True, "old": old, "new": new, "steps": {}}
@@ -173,7 +182,9 @@ def catch_up(replica: RedisConnection, captured: int, seconds: float) -> None:
         if reached >= captured:
             return
         if time.monotonic() >= deadline:
-            raise SwitchoverError(f"{replica.where}: expected offset {captured} within {seconds:g} s, found {reached}: writes go on")
+            raise SwitchoverError(
+                f"{replica.where}: expected offset {captured} within {seconds:g} s, found {reached}: writes go on"
+            )
         time.sleep(0.005)
 
 
@@ -193,7 +204,9 @@ def wait_for_promotion(replica: RedisConnection, plan: Plan, trace: Trace, secon
             trace.mark("promoted")
             return
         if time.monotonic() >= deadline:
-            raise SwitchoverError(f"{plan.new}: expected to be promoted within {seconds - 1:g} s of pause, found a replica")
+            raise SwitchoverError(
+                f"{plan.new}: expected to be promoted within {seconds - 1:g} s of pause, found a replica"
+            )
         time.sleep(0.02)
 
 

@@ -216,20 +216,34 @@ def decide_master(
     `seen` has every member of the service; `files` has the hosts of the play. A live master is always joined. Only a
     service of which nothing exists anywhere starts on the first member. Everything else stops.
     """
-    blind = [f"{name}: {item['redis']['why']}" for name, item in seen.items() if item["redis"]["state"] == "unobservable"]
-    blind += [f"{name}: {item['sentinel']['why']}" for name, item in seen.items() if item["sentinel"]["state"] == "unobservable"]
+    blind = [
+        f"{name}: {item['redis']['why']}" for name, item in seen.items() if item["redis"]["state"] == "unobservable"
+    ]
+    blind += [
+        f"{name}: {item['sentinel']['why']}"
+        for name, item in seen.items()
+        if item["sentinel"]["state"] == "unobservable"
+    ]
     if blind:
-        raise TopologyError(f"expected to observe every member, could not ask: {'; '.join(blind)}: repair that, then run again")
+        raise TopologyError(
+            f"expected to observe every member, could not ask: {'; '.join(blind)}: repair that, then run again"
+        )
     named = {item["sentinel"]["master_address"] for item in seen.values() if item["sentinel"].get("master_address")}
     if len(named) > 1:
-        raise TopologyError(f"expected the Sentinels to name one master, found {', '.join(sorted(named))}: wait, then run again")
+        raise TopologyError(
+            f"expected the Sentinels to name one master, found {', '.join(sorted(named))}: wait, then run again"
+        )
     masters = [name for name, item in seen.items() if item["redis"].get("role") == "master"]
     if len(masters) > 1:
-        raise TopologyError(f"expected one master, found {', '.join(masters)}: stop the one the Sentinels don't name, then run again")
+        raise TopologyError(
+            f"expected one master, found {', '.join(masters)}: stop the one the Sentinels don't name, then run again"
+        )
     if masters:
         address = seen[masters[0]]["address"]
         if named and named != {address}:
-            raise TopologyError(f"expected the Sentinels to name {masters[0]} ({address}), found {named.pop()}: wait, then run again")
+            raise TopologyError(
+                f"expected the Sentinels to name {masters[0]} ({address}), found {named.pop()}: wait, then run again"
+            )
         return masters[0]
     if live_only:
         raise TopologyError("expected a live master for Sentinel to watch, found none: start Redis, then run again")
@@ -255,7 +269,9 @@ def decide_without_master(
             + (f" a configuration on {', '.join(silent)} whose server is down;" if silent else "")
             + " start the member that holds the newest data, or let Sentinel promote one, then run again"
         )
-    followed = {item["redis"]["master_address"] for item in seen.values() if item["redis"].get("role") == "replica"} | named
+    followed = {
+        item["redis"]["master_address"] for item in seen.values() if item["redis"].get("role") == "replica"
+    } | named
     if not followed:
         return next(iter(seen))
     target = member_at(seen, followed.pop()) if len(followed) == 1 else None

@@ -96,7 +96,11 @@ refusal:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.redis_client import LOGIN_SPEC, RedisError, login_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.redis_config import ConfigError, desired_settings
-from ansible_collections.holdfast.stateful.plugins.module_utils.redis_converge import Outcome, converge, converge_offline
+from ansible_collections.holdfast.stateful.plugins.module_utils.redis_converge import (
+    Outcome,
+    converge,
+    converge_offline,
+)
 
 
 def main() -> None:

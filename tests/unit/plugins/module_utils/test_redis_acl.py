@@ -23,7 +23,11 @@ SHOWN_OFF = "user default off sanitize-payload resetchannels -@all"
         (f"{OFF}\nuser a on #{HASH} #{OTHER} +get", f"{OFF}\nuser a on #{OTHER} #{HASH} +get", []),
         (f"{OFF}\nuser a on #{HASH} +get -set", f"{OFF}\nuser a on #{HASH} -set +get", ["a"]),
         (f"{OFF}\nuser a on #{HASH} allkeys allchannels +get", f"{OFF}\nuser a on #{HASH} ~* &* -@all +get", []),
-        (f"{OFF}\nuser a on >secret", f"{OFF}\nuser a on #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", []),
+        (
+            f"{OFF}\nuser a on >secret",
+            f"{OFF}\nuser a on #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+            [],
+        ),
         (OFF, f"{OFF}\nuser intruder on nopass ~* +@all", ["intruder"]),
         (f"{OFF}\nuser a on #{HASH} +get", OFF, ["a"]),
         (f"{OFF}\nuser a on #{HASH} +get", f"{OFF}\nuser a off #{HASH} +get", ["a"]),

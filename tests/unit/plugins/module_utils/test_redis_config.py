@@ -27,8 +27,18 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.redis_config imp
         ("save", "3600 1 300 100", "3600  1 300 100", True),
         ("appendonly", "yes", "YES", True),
         ("appendonly", "yes", "no", False),
-        ("client-output-buffer-limit", "replica 16mb 8mb 60", "normal 0 0 0 slave 16777216 8388608 60 pubsub 1 2 3", True),
-        ("client-output-buffer-limit", "replica 16mb 8mb 60", "normal 0 0 0 slave 16777216 8388608 61 pubsub 1 2 3", False),
+        (
+            "client-output-buffer-limit",
+            "replica 16mb 8mb 60",
+            "normal 0 0 0 slave 16777216 8388608 60 pubsub 1 2 3",
+            True,
+        ),
+        (
+            "client-output-buffer-limit",
+            "replica 16mb 8mb 60",
+            "normal 0 0 0 slave 16777216 8388608 61 pubsub 1 2 3",
+            False,
+        ),
         ("notify-keyspace-events", "KEA", "AKE", True),
         ("notify-keyspace-events", "Kg$lshzxetd", "AK", True),
         ("notify-keyspace-events", "Kg", "AK", False),
@@ -72,7 +82,10 @@ def test_differences_give_running_and_wanted() -> None:
 @pytest.mark.parametrize(
     ("message", "name"),
     [
-        ("ERR CONFIG SET failed (possibly related to argument 'io-threads') - can't set immutable config", "io-threads"),
+        (
+            "ERR CONFIG SET failed (possibly related to argument 'io-threads') - can't set immutable config",
+            "io-threads",
+        ),
         ("ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config", "dir"),
         ("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value", None),
     ],

@@ -74,7 +74,9 @@ def files(*each: dict[str, bool]) -> dict[str, dict[str, bool]]:
     ("redis", "sentinels", "disks", "chosen"),
     [
         pytest.param([DOWN] * 3, None, [NOTHING] * 3, "a", id="nothing exists: the first member"),
-        pytest.param([DOWN, master(), replica("b")], None, [NOTHING, CONFIGURED, CONFIGURED], "b", id="a live master is joined"),
+        pytest.param(
+            [DOWN, master(), replica("b")], None, [NOTHING, CONFIGURED, CONFIGURED], "b", id="a live master is joined"
+        ),
         pytest.param([DOWN, master(), DOWN], [sentinel("b")] * 3, [NOTHING], "b", id="joined from a play of one host"),
         pytest.param(
             [DOWN, replica("a", link_up=False), replica("a", link_up=False)],
@@ -83,7 +85,9 @@ def files(*each: dict[str, bool]) -> dict[str, dict[str, bool]]:
             "a",
             id="killed before the first master got its file",
         ),
-        pytest.param([master(), DOWN, DOWN], None, [CONFIGURED, NOTHING, NOTHING], "a", id="killed after the first master"),
+        pytest.param(
+            [master(), DOWN, DOWN], None, [CONFIGURED, NOTHING, NOTHING], "a", id="killed after the first master"
+        ),
     ],
 )
 def test_whom_to_join(redis: list[Any], sentinels: list[Any] | None, disks: list[Any], chosen: str) -> None:
@@ -94,10 +98,18 @@ def test_whom_to_join(redis: list[Any], sentinels: list[Any] | None, disks: list
     ("redis", "sentinels", "disks", "says"),
     [
         pytest.param([DOWN, BLIND, DOWN], None, [NOTHING] * 3, "could not ask: b", id="a member that can't be asked"),
-        pytest.param([master(), DOWN, DOWN], [DOWN, DOWN, BLIND], [CONFIGURED], "could not ask: c", id="a blind Sentinel"),
-        pytest.param([master(), master(), DOWN], None, [NOTHING] * 3, "expected one master, found a, b", id="two masters"),
-        pytest.param([master(), DOWN, DOWN], [sentinel("b")] * 3, [NOTHING] * 3, "name a", id="an old master came back"),
-        pytest.param([master(), DOWN, DOWN], [sentinel("a"), sentinel("b"), DOWN], [NOTHING] * 3, "one master", id="they differ"),
+        pytest.param(
+            [master(), DOWN, DOWN], [DOWN, DOWN, BLIND], [CONFIGURED], "could not ask: c", id="a blind Sentinel"
+        ),
+        pytest.param(
+            [master(), master(), DOWN], None, [NOTHING] * 3, "expected one master, found a, b", id="two masters"
+        ),
+        pytest.param(
+            [master(), DOWN, DOWN], [sentinel("b")] * 3, [NOTHING] * 3, "name a", id="an old master came back"
+        ),
+        pytest.param(
+            [master(), DOWN, DOWN], [sentinel("a"), sentinel("b"), DOWN], [NOTHING] * 3, "one master", id="they differ"
+        ),
         pytest.param([DOWN] * 3, None, [NOTHING, CONFIGURED, NOTHING], "configuration on b", id="configured but down"),
         pytest.param([DOWN] * 3, None, [NOTHING, NOTHING, DATA], "data on c", id="data without a configuration"),
         pytest.param([DOWN] * 3, None, [NOTHING], "b, c is not in this play", id="the others' disks are unknown"),
@@ -117,7 +129,9 @@ def test_whom_to_join(redis: list[Any], sentinels: list[Any] | None, disks: list
         ),
     ],
 )
-def test_everything_else_stops(redis: list[Any], sentinels: list[Any] | None, disks: list[Any], says: str | None) -> None:
+def test_everything_else_stops(
+    redis: list[Any], sentinels: list[Any] | None, disks: list[Any], says: str | None
+) -> None:
     if says is None:
         with pytest.raises(TopologyError):
             decide_master(service(redis, sentinels), files(*disks))
@@ -158,13 +172,17 @@ def test_a_healthy_service_has_no_problem() -> None:
         (("c", "sentinel"), {"quorum_error": "NOQUORUM"}, "NOQUORUM"),
         (("c", "sentinel"), {"tilt": True}, "TILT"),
         (("c", "sentinel"), {"others": []}, "2 other Sentinels, found 0"),
-        (("c", "sentinel"), {"replicas": [{"address": "x", "flags": ["s_down"], "priority": 1}] * 2}, "0 of them alive"),
+        (
+            ("c", "sentinel"),
+            {"replicas": [{"address": "x", "flags": ["s_down"], "priority": 1}] * 2},
+            "0 of them alive",
+        ),
     ],
 )
 def test_each_problem_is_named(where: tuple[str, str], change: dict[str, Any], says: str) -> None:
     seen = healthy()
     member, part = where
-    seen[member] = {**seen[member], part: {**seen[member][part], **change}}
+    seen[member] = {**seen[member], part: change if "why" in change else {**seen[member][part], **change}}
     assert any(says in problem for problem in problems(seen, 10, with_sentinel=True))
 
 
