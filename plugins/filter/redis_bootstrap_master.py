@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
   - Decides from what every host of the play observed, never from the inventory.
-  - A live master is joined. Where nothing exists anywhere, the first member becomes master. Everything else is an error.
+  - A live master is joined. Where nothing exists anywhere, the first member becomes master.
+  - Everything else is an error.
 options:
   _input:
     description: Results of M(holdfast.stateful.redis_topology_info) by host name.

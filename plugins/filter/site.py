@@ -51,11 +51,20 @@ def status_requests(contracts: dict[str, Any], host: str, passwords: dict[str, s
     return [
         {
             "contract": {key: contract[key] for key in OBSERVED_KEYS},
-            "credentials": {"user": "monitor", "password": passwords[service]},
+            "credentials": {"name": host, "user": "monitor", "password": passwords[service]},
         }
         for service, contract in sorted(contracts.items())
         if host in [member["name"] for member in contract["members"]]
     ]
+
+
+def service_status(contracts: dict[str, Any], hosts: list[str], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the status of each service from the results that `service_status_info` registered on `hosts`.
+
+    A host that was unreachable, or on which the module failed, has no `services` in its answer: its members are unknown.
+    """
+    observed = {host: answer.get("services") for host, answer in zip(hosts, answers, strict=True)}
+    return summarise(contracts, observed)
 
 
 def probe_targets(contracts: dict[str, Any], ca_file: str, passwords: dict[str, str]) -> list[dict[str, Any]]:
@@ -76,6 +85,6 @@ class FilterModule:
             "contract_of": contract_of,
             "engines_on_host": engines_on_host,
             "probe_targets": probe_targets,
-            "service_status": summarise,
+            "service_status": service_status,
             "status_requests": status_requests,
         }

@@ -106,7 +106,7 @@ def differences(wanted: Mapping[str, str], running: Mapping[str, str]) -> dict[s
     unknown = sorted(set(wanted) - set(running))
     if unknown:
         raise ConfigError(
-            f"{', '.join(unknown)}: expected directives this server knows, found none of that name: correct the spelling"
+            f"{', '.join(unknown)}: expected directives this server knows, found no such ones: correct the spelling"
         )
     return {name: (running[name], value) for name, value in wanted.items() if not equal(name, value, running[name])}
 

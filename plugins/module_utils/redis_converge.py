@@ -75,13 +75,14 @@ def wait_for_server(host: str, port: int, login: Login, seconds: float) -> Redis
         try:
             server = RedisConnection(host, port, login)
             server.call("PING")
-            return server
         except RedisReplyError as error:
             if error.code not in STARTING or time.monotonic() >= deadline:
                 raise
         except (RedisDown, RedisUnobservable):
             if time.monotonic() >= deadline:
                 raise
+        else:
+            return server
         time.sleep(0.2)
 
 

@@ -124,8 +124,8 @@ def known_master(sentinel: RedisConnection, name: str) -> dict[str, str]:
         if master["name"] == name:
             return master
     raise ConfigError(
-        f"{sentinel.where}: expected it to watch a master named {name}, found none of that name: a service is not renamed"
-        " in place; restore the name in the catalog"
+        f"{sentinel.where}: expected it to watch a master named {name}, found none: a service is not renamed in"
+        " place; restore the name in the catalog"
     )
 
 
@@ -150,7 +150,8 @@ def health_problems(seen: Mapping[str, Observation]) -> list[str]:
         alive = [other for other in item["others"] if not AWAY & set(other["flags"])]
         if len(alive) != len(seen) - 1 or len(item["others"]) != len(seen) - 1:
             found.append(
-                f"{name}: expected {len(seen) - 1} other Sentinels, found {len(item['others'])}, {len(alive)} of them alive"
+                f"{name}: expected {len(seen) - 1} other Sentinels, found {len(item['others'])},"
+                f" {len(alive)} of them alive"
             )
     named = sorted({item["master_address"] for item in seen.values() if item.get("master_address")})
     if len(named) > 1:

@@ -78,7 +78,8 @@ def choose(seen: Mapping[str, Observation], old: str, candidate: str | None) -> 
     if candidate is not None:
         if candidate not in usable:
             raise GateError(
-                f"{candidate}: expected a replica in sync with priority above 0, found another: choose from {sorted(usable)}"
+                f"{candidate}: expected a replica in sync with priority above 0, found another:"
+                f" choose from {sorted(usable)}"
             )
         return candidate
     if not usable:
@@ -239,7 +240,7 @@ def settle(connect: Connect, plan: Plan, trace: Trace, seconds: float) -> None:
 
 
 def restore_priority(connect: Connect, plan: Plan, priority: int) -> None:
-    """Give the candidate its own priority back, and keep it: the promotion has written the preferred one to its file."""
+    """Give the candidate its own priority back, also in its file, where the promotion has written the other."""
     with contextlib.suppress(RedisError), plan.server(connect, plan.new) as server:
         server.transaction(["CONFIG", "SET", "replica-priority", priority], ["CONFIG", "REWRITE"])
 

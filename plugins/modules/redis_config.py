@@ -14,8 +14,8 @@ author: Holdfast (@holdfast)
 description:
   - Compares directives with C(CONFIG GET), applies them with C(CONFIG SET) and keeps them with C(CONFIG REWRITE). The
     configuration file belongs to the server; whom it replicates from is never touched.
-  - Loads the ACL file again when C(ACL LIST) says something else, and the certificates when the server presents others than
-    the files hold.
+  - Loads the ACL file again when C(ACL LIST) says something else, and the certificates when the server presents
+    others than the files hold.
   - What only a restart can change is reported in RV(pending_restart), and is observed anew in every run.
 extends_documentation_fragment: holdfast.stateful.redis
 options:
@@ -43,7 +43,7 @@ options:
     default: 30.0
   offline_file:
     description:
-      - Configuration file of a server that is stopped. Instead of asking the server, O(settings) are written into the file.
+      - Configuration file of a stopped server. Instead of asking the server, O(settings) are written into the file.
       - Refused while the server runs, because it would write its own values over them.
     type: path
 attributes:

@@ -12,8 +12,8 @@ short_description: Move the master to another member without losing an acknowled
 version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
-  - Refuses unless the service is healthy. Prefers the candidate by its priority, pauses writes, waits until the candidate
-    has everything that was acknowledged, orders Sentinel to fail over, and waits until all members follow.
+  - Refuses unless the service is healthy. Prefers the candidate by its priority, pauses writes, waits until the
+    candidate has everything that was acknowledged, orders Sentinel to fail over, and waits until all members follow.
   - The pause is always ended, also when a step fails; where the old master can't be reached it ends by itself.
   - A master that moved while the service had a problem is not moved back.
 extends_documentation_fragment:

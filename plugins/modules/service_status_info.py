@@ -25,9 +25,22 @@ options:
         type: dict
         required: true
       credentials:
-        description: User names and passwords of the monitoring account.
+        description: Who asks.
         type: dict
         required: true
+        suboptions:
+          name:
+            description: Name of the member on this host.
+            type: str
+            required: true
+          user:
+            description: Name of the monitoring account.
+            type: str
+            required: true
+          password:
+            description: Password of the monitoring account.
+            type: str
+            required: true
   timeout:
     description: Seconds that an observation may take.
     type: float
@@ -43,7 +56,7 @@ EXAMPLES = r"""
   holdfast.stateful.service_status_info:
     services:
       - contract: "{{ service_contracts['orders-db'] }}"
-        credentials: {password: "{{ lookup('holdfast.stateful.secret', 'orders-db/monitor') }}"}
+        credentials: {name: lab1, user: monitor, password: "{{ lookup('holdfast.stateful.secret', 'orders-db/monitor') }}"}
 """
 
 RETURN = r"""
@@ -94,7 +107,15 @@ def main() -> None:
                 "required": True,
                 "options": {
                     "contract": {"type": "dict", "required": True},
-                    "credentials": {"type": "dict", "required": True, "no_log": True},
+                    "credentials": {
+                        "type": "dict",
+                        "required": True,
+                        "options": {
+                            "name": {"type": "str", "required": True},
+                            "user": {"type": "str", "required": True},
+                            "password": {"type": "str", "required": True, "no_log": True},
+                        },
+                    },
                 },
             },
             "timeout": {"type": "float", "default": 1.5},
