@@ -35,7 +35,8 @@ class Tls:
             context = ssl.create_default_context(cafile=self.ca)
             context.load_cert_chain(self.cert, self.key)
         except OSError as error:
-            raise EtcdError(f"{self.ca}, {self.cert}, {self.key}: expected readable certificate files: {error}") from error
+            files = f"{self.ca}, {self.cert}, {self.key}"
+            raise EtcdError(f"{files}: expected readable certificate files: {error}") from error
         return context
 
 
@@ -131,7 +132,9 @@ def parse_status(name: str, answer: Mapping[str, Any]) -> MemberView:
     )
 
 
-def observe(client: EtcdClient, members: Sequence[Mapping[str, Any]], port: int) -> tuple[list[MemberView], list[dict[str, Any]] | None]:
+def observe(
+    client: EtcdClient, members: Sequence[Mapping[str, Any]], port: int
+) -> tuple[list[MemberView], list[dict[str, Any]] | None]:
     """Ask every member for its status, and the first that answers for the list of members."""
     views: list[MemberView] = []
     listed: list[dict[str, Any]] | None = None
@@ -181,9 +184,14 @@ def judge(
     return Verdict(quorum, healthy, leader, problems + list_problems, list_problems)
 
 
-def compare_list(listed: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]], peer_port: int) -> list[str]:
-    """Return how the list of members differs from the declared one, by peer address: a name appears only after a start."""
-    found = {str(url): str(item.get("name") or "(not started)") for item in listed for url in item.get("peerURLs") or []}
+def compare_list(
+    listed: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]], peer_port: int
+) -> list[str]:
+    """Return how the members differ from the declared ones, by peer address: a name appears only after a start."""
+    pairs = [
+        (str(url), str(item.get("name") or "(not started)")) for item in listed for url in item.get("peerURLs") or []
+    ]
+    found = dict(pairs)
     wanted = {url_of(member["address"], peer_port): str(member["name"]) for member in members}
     missing = [f"{wanted[url]} ({url}) is declared but is no member" for url in sorted(set(wanted) - set(found))]
     extra = [f"{found[url]} ({url}) is a member but is not declared" for url in sorted(set(found) - set(wanted))]
@@ -209,8 +217,8 @@ def plan_start(observed: Mapping[str, Mapping[str, Any] | None], members: Sequen
         return {"begin": [], "blocker": blocker}
     if empty and settled:
         blocker = (
-            f"{', '.join(empty)}: no etcd data here, but {', '.join(settled)} already belong to a cluster in use. A member"
-            " that lost its data must not come back under its old identity, it would vote for what it has forgotten:"
+            f"{', '.join(empty)}: no etcd data here, but {', '.join(settled)} already belong to a cluster in use. A"
+            " member that lost its data must not come back under its old identity, for it forgot what it voted for:"
             f" replace it, see {REPLACEMENT}"
         )
         return {"begin": [], "blocker": blocker}

@@ -44,10 +44,13 @@ class Watch:
     """Observes a cluster until it is as it should be, or time is up."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        """Prepare a client; certificate files that can't be read are an EtcdError."""
+        """Prepare a client; certificate files that can't be read make every member one that could not be asked."""
         self.params = params
-        tls = Tls(params["ca"], params["cert"], params["key"])
-        self.client = EtcdClient(tls.context(), timeout=2.0)
+        self.error = ""
+        try:
+            self.client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=2.0)
+        except EtcdError as error:
+            self.error = str(error)
         self.views: list[MemberView] = []
         self.listed: list[dict[str, Any]] | None = None
         self.verdict = Verdict(False, False, None, [], [])
@@ -55,7 +58,10 @@ class Watch:
     def look(self) -> Verdict:
         """Observe once."""
         members = self.params["members"]
-        self.views, self.listed = observe(self.client, members, self.params["client_port"])
+        if self.error:
+            self.views = [MemberView(name=member["name"], error=self.error) for member in members]
+        else:
+            self.views, self.listed = observe(self.client, members, self.params["client_port"])
         self.verdict = judge(self.views, self.listed, members, self.params["peer_port"])
         return self.verdict
 

@@ -97,7 +97,9 @@ class MemberView:
         }
 
 
-def observe(members: Sequence[Mapping[str, Any]], port: int, context: ssl.SSLContext, timeout: float) -> list[MemberView]:
+def observe(
+    members: Sequence[Mapping[str, Any]], port: int, context: ssl.SSLContext, timeout: float
+) -> list[MemberView]:
     """Ask every member for itself and for the cluster."""
     views: list[MemberView] = []
     for member in members:
@@ -185,7 +187,8 @@ def _judge_members(views: Sequence[MemberView], leader: MemberView, sync_nodes: 
 def same(current: Any, wanted: Any) -> bool:
     """Compare two settings; PostgreSQL parameters may be written in more than one way."""
     if isinstance(current, bool) or isinstance(wanted, bool):
-        words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+        words = {"true": True, "on": True, "yes": True, "1": True}
+        words.update({"false": False, "off": False, "no": False, "0": False})
         return words.get(str(current).lower()) is words.get(str(wanted).lower()) is not None
     return str(current) == str(wanted) and not isinstance(current, (dict, list))
 
@@ -214,7 +217,7 @@ def pick(current: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]
 
 
 def choose_candidate(leader: MemberView, sync_mode: bool, wanted: str | None = None) -> tuple[str | None, list[str]]:
-    """Choose who leads next: streaming, on the timeline, allowed to; synchronous where the cluster is, least lag first."""
+    """Choose who leads next: streaming, on the timeline, allowed; synchronous where the cluster is; least lag first."""
     reasons: list[str] = []
     fit: list[tuple[bool, int, str]] = []
     for item in leader.listed:

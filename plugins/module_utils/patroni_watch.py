@@ -42,18 +42,23 @@ class Watch:
     """Observes a cluster until it is as it should be, or time is up."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        """Prepare; certificate files that can't be read are a PatroniError."""
+        """Prepare; certificate files that can't be read make every member one that could not be asked."""
         self.params = params
+        self.error = ""
         try:
             self.context = Tls(params["ca"], params["cert"], params["key"]).context()
         except EtcdError as error:
-            raise PatroniError(str(error)) from error
+            self.error = str(error)
         self.views: list[MemberView] = []
         self.verdict = Verdict()
 
     def look(self) -> Verdict:
         """Observe once."""
-        self.views = observe(self.params["members"], self.params["restapi_port"], self.context, timeout=3.0)
+        members = self.params["members"]
+        if self.error:
+            self.views = [MemberView(member["name"], self.error) for member in members]
+        else:
+            self.views = observe(members, self.params["restapi_port"], self.context, timeout=3.0)
         self.verdict = judge(self.views, self.params["scope"], self.params["synchronous_nodes"])
         return self.verdict
 

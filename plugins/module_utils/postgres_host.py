@@ -56,23 +56,23 @@ def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope
         return ""
     if data.system_identifier is None or data.major is None:
         return (
-            f"{data.path}: expected an empty data directory or one of cluster {scope}, found {data.entries} entries that"
-            " are no PostgreSQL cluster: look at them, move them away, then run again"
+            f"{data.path}: expected an empty data directory or one of cluster {scope}, found {data.entries} entries"
+            " that are no PostgreSQL cluster: look at them, move them away, then run again"
         )
     if data.major != major:
         return (
-            f"{data.path}: expected PostgreSQL {major}, found a cluster of PostgreSQL {data.major}: a major upgrade is an"
-            " operation of its own; nothing was started"
+            f"{data.path}: expected PostgreSQL {major}, found a cluster of PostgreSQL {data.major}: a major upgrade"
+            " is an operation of its own; nothing was started"
         )
     if not initialize:
         return (
-            f"{data.path}: found a cluster with system identifier {data.system_identifier}, but the consensus store knows"
-            f" no cluster {scope}: it is another cluster, or the store was lost. Move it away, or bring back the store"
-            " from its backup, then run again"
+            f"{data.path}: found a cluster with system identifier {data.system_identifier}, but the consensus store"
+            f" knows no cluster {scope}: it is another cluster, or the store was lost. Move it away, or bring back the"
+            " store from its backup, then run again"
         )
     if initialize != data.system_identifier:
         return (
-            f"{data.path}: expected cluster {scope} with system identifier {initialize}, found {data.system_identifier}:"
-            " it is another cluster. Move it away, then run again"
+            f"{data.path}: expected cluster {scope} with system identifier {initialize}, found"
+            f" {data.system_identifier}: it is another cluster. Move it away, then run again"
         )
     return ""

@@ -77,15 +77,17 @@ class Login:
         name = quote(self.name)
         if found is None:
             secret = scram_verifier(self.password, salt())
-            sql = f"CREATE ROLE {name} LOGIN {PLAIN} CONNECTION LIMIT {self.connection_limit:d} PASSWORD '{secret}'"
-            yield f"create role {self.name}", sql
+            limit = f"CONNECTION LIMIT {self.connection_limit:d}"
+            yield f"create role {self.name}", f"CREATE ROLE {name} LOGIN {PLAIN} {limit} PASSWORD '{secret}'"
             return
         if found["elevated"] or not found["login"]:
             yield f"reduce role {self.name} to a plain login", f"ALTER ROLE {name} LOGIN {PLAIN}"
         if found["connection_limit"] != self.connection_limit:
-            yield f"limit the connections of {self.name}", f"ALTER ROLE {name} CONNECTION LIMIT {self.connection_limit:d}"
+            limit = f"CONNECTION LIMIT {self.connection_limit:d}"
+            yield f"limit the connections of {self.name}", f"ALTER ROLE {name} {limit}"
         if not scram_matches(self.password, found["verifier"]):
-            yield f"set the password of {self.name}", f"ALTER ROLE {name} PASSWORD '{scram_verifier(self.password, salt())}'"
+            secret = scram_verifier(self.password, salt())
+            yield f"set the password of {self.name}", f"ALTER ROLE {name} PASSWORD '{secret}'"
 
 
 @dataclass
@@ -124,7 +126,8 @@ def plan(wanted: Wanted, found: Found, salt: Callable[[], bytes] = lambda: os.ur
     if not found.monitor_is_member:
         steps.append((f"let {wanted.monitor.name} read statistics", f"GRANT pg_monitor TO {monitor}"))
     if found.database_owner is None or not found.monitor_may_connect:
-        steps.append((f"let {wanted.monitor.name} connect to {wanted.database}", f"GRANT CONNECT ON DATABASE {database} TO {monitor}"))
+        what = f"let {wanted.monitor.name} connect to {wanted.database}"
+        steps.append((what, f"GRANT CONNECT ON DATABASE {database} TO {monitor}"))
     return steps
 
 
@@ -164,7 +167,7 @@ def look(cursor: Any, wanted: Wanted) -> Found:
 def session(port: int, user: str = "postgres", socket: str = "/var/run/postgresql") -> Iterator[Any]:
     """Open a session as the superuser through the local socket, which proves who we are by our effective user."""
     try:
-        import psycopg2
+        import psycopg2  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         raise ObjectsError("expected python3-psycopg2 on the host, found none: the role installs it") from error
     entry = pwd.getpwnam(user)
@@ -196,7 +199,8 @@ def converge(port: int, wanted: Wanted, check: bool) -> list[str]:
         for what, sql in [] if check else steps:
             try:
                 cursor.execute(sql)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - psycopg2 is only on the host, and nothing of it may pass
                 # The statement may hold a verifier: only its purpose and PostgreSQL's code go out.
-                raise ObjectsError(f"{what}: expected success, found SQLSTATE {getattr(error, 'pgcode', '?')}") from None
+                code = getattr(error, "pgcode", None) or type(error).__name__
+                raise ObjectsError(f"{what}: expected success, found {code}") from None
         return [what for what, _sql in steps]

@@ -55,9 +55,11 @@ def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: fl
     wanted = credentials.get("name")
     here = [m for m in contract["members"] if (m["name"] == wanted if wanted else is_local(m["address"]))]
     if len(here) != 1:
-        raise PatroniError(f"expected this host among the members of {contract.get('service')}, found {len(here)} that fit")
+        service = contract.get("service")
+        raise PatroniError(f"expected this host among the members of {service}, found {len(here)} that fit")
     name, address = str(here[0]["name"]), here[0]["address"]
-    tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in (("ca", "ca.crt"), ("cert", "host.crt"), ("key", "host.key"))))
+    files = (("ca", "ca.crt"), ("cert", "host.crt"), ("key", "host.key"))
+    tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in files))
     api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
     try:
         return MemberView(name, None, api.get("/patroni"), api.get("/cluster")), api.ask("GET", "/history")[1]
@@ -115,7 +117,9 @@ def version_text(number: Any) -> str | None:
     return f"{number // 10000}.{number % 10000}" if isinstance(number, int) else None
 
 
-def lag_seconds(own: Mapping[str, Any], listed: Mapping[str, Any], now: datetime.datetime | None = None) -> float | None:
+def lag_seconds(
+    own: Mapping[str, Any], listed: Mapping[str, Any], now: datetime.datetime | None = None
+) -> float | None:
     """Return how old the last replayed commit is, 0 where everything was replayed, nothing where it is not known."""
     xlog = own.get("xlog") or {}
     received, replayed = xlog.get("received_location"), xlog.get("replayed_location")
@@ -125,7 +129,7 @@ def lag_seconds(own: Mapping[str, Any], listed: Mapping[str, Any], now: datetime
         moment = datetime.datetime.fromisoformat(str(xlog.get("replayed_timestamp")))
     except ValueError:
         return None
-    age = (now or datetime.datetime.now(datetime.timezone.utc)) - moment
+    age = (now or datetime.datetime.now(datetime.UTC)) - moment
     return round(max(0.0, age.total_seconds()), 3)
 
 

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api imp
 
 ALGORITHM = "rabbit_password_hashing_sha256"
 SALT_BYTES = 4
+EVERY_VHOST = "*"
 RIGHTS = ("configure", "write", "read")
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -114,8 +115,18 @@ def plan(have: Definitions, want: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     """Return the requests that are due, in an order that works."""
     steps = [step for vhost in want["vhosts"] if (step := plan_vhost(have, vhost))]
     steps += [step for user in want["users"] if (step := plan_user(have, user))]
-    steps += [step for permission in want["permissions"] if (step := plan_permission(have, permission))]
+    steps += [step for permission in everywhere(have, want) if (step := plan_permission(have, permission))]
     return steps
+
+
+def everywhere(have: Definitions, want: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """Return the wanted permissions, those for every virtual host spelled out."""
+    names = sorted({*have.vhosts, *(str(vhost["name"]) for vhost in want["vhosts"])})
+    return [
+        {**entry, "vhost": name}
+        for entry in want["permissions"]
+        for name in (names if entry["vhost"] == EVERY_VHOST else [entry["vhost"]])
+    ]
 
 
 def plan_vhost(have: Definitions, want: Mapping[str, Any]) -> Step | None:
@@ -165,7 +176,7 @@ def plan_permission(have: Definitions, want: Mapping[str, Any]) -> Step | None:
 def unknown_references(want: Mapping[str, Sequence[Mapping[str, Any]]], have: Definitions) -> list[str]:
     """Return the users and virtual hosts that permissions name and nobody declares."""
     users = {str(user["name"]) for user in want["users"]} | set(have.users)
-    vhosts = {str(vhost["name"]) for vhost in want["vhosts"]} | set(have.vhosts)
+    vhosts = {str(vhost["name"]) for vhost in want["vhosts"]} | set(have.vhosts) | {EVERY_VHOST}
     found = []
     for entry in want["permissions"]:
         if entry["user"] not in users:

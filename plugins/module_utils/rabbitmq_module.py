@@ -16,8 +16,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api imp
     Api,
     Deadline,
     DeniedError,
-    RabbitmqError,
     GateError,
+    RabbitmqError,
     UnreachableError,
     first_answer,
 )

@@ -102,8 +102,8 @@ def start_blockers(
     """Return why the local node must not start yet.
 
     `peers` says of every other member `blank` (known to hold no data), `running` (observed in a cluster) or why it
-    could not be observed. A node with data may always start. A node without data may only start when every peer is accounted
-    for, else two halves could become two clusters.
+    could not be observed. A node with data may always start. A node without data may only start when every peer is
+    accounted for, else two halves could become two clusters.
     """
     if data_here:
         return []

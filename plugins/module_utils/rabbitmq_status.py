@@ -27,7 +27,7 @@ def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout
     """Return the state of the member on this host; an error is a state, never an exception.
 
     `credentials` holds the password of the user monitor under the key `monitor`. There is no cluster leader: `leader`
-    is the member with most queue leaders, or None when two have as many or there is no replicated queue (docs/adr/0052).
+    is the member with most queue leaders, or None when two have as many or no queue is replicated (docs/adr/0052).
     """
     empty: dict[str, Any] = {
         "engine": "rabbitmq",

@@ -20,7 +20,12 @@ def systemctl(*words: str) -> str:
     """Run systemctl and return what it printed."""
     try:
         done = subprocess.run(
-            ["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnitError(f"systemctl {' '.join(words)}: expected it to finish, found: {error}") from error

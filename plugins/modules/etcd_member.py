@@ -106,6 +106,33 @@ def drain(watch: Watch) -> None:
         time.sleep(INTERVAL)
 
 
+def restart_member(watch: Watch) -> None:
+    """Restart, and wait until every member is healthy again."""
+    restart(UNIT)
+    if not watch.wait("all", watch.params["timeout"]):
+        raise EtcdError("expected every member healthy after the restart, found " + "; ".join(watch.verdict.problems))
+
+
+def act(watch: Watch, check: bool) -> tuple[bool, str | None]:
+    """Pass the gate, then do what is asked; return whether there was something to do, and who led before."""
+    params = watch.params
+    if not watch.wait("all", params["timeout"]):
+        raise EtcdError(
+            "expected every member healthy before this one pauses, found "
+            + "; ".join(watch.verdict.problems or ["no quorum"])
+        )
+    before = watch.verdict.leader
+    if params["state"] == "drained":
+        changed = before == params["name"]
+        if changed and not check:
+            drain(watch)
+    else:
+        changed = not params["newer_than"] or outdated(UNIT, params["newer_than"])
+        if changed and not check:
+            restart_member(watch)
+    return changed, before
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -120,23 +147,8 @@ def main() -> None:
     params = module.params
     try:
         watch = Watch(params)
-        if not watch.wait("all", params["timeout"]):
-            raise EtcdError(
-                "expected every member healthy before this one pauses, found "
-                + "; ".join(watch.verdict.problems or ["no quorum"])
-            )
-        before = watch.verdict.leader
-        if params["state"] == "drained":
-            changed = before == params["name"]
-            if changed and not module.check_mode:
-                drain(watch)
-        else:
-            changed = not params["newer_than"] or outdated(UNIT, params["newer_than"])
-            if changed and not module.check_mode:
-                restart(UNIT)
-                if not watch.wait("all", params["timeout"]):
-                    raise EtcdError("expected every member healthy after the restart, found " + "; ".join(watch.verdict.problems))
-    except (EtcdError, UnitError) as error:
+        changed, before = act(watch, module.check_mode)
+    except (EtcdError, UnitError, OSError) as error:
         module.fail_json(msg=f"etcd member {params['name']}: {error}", refusal="gate")
     module.exit_json(changed=changed, previous_leader=before, leader=watch.verdict.leader)
 

@@ -12,8 +12,8 @@ short_description: Observe a Patroni cluster, and converge its configuration and
 version_added: 0.1.0
 author: Holdfast maintainers (@holdfast)
 description:
-  - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and by
-    its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked for.
+  - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and
+    by its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked.
   - With O(config), compares the dynamic configuration with it and sends the difference.
   - With O(database), compares the database, its owner and the monitoring role with what they should be, and converges
     them on the member that leads, whichever that is. On the other members this part does nothing.
@@ -207,11 +207,13 @@ def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: i
     if not patch:
         return
     result["changed"] = True
-    result["diff"].append({
-        "header": f"dynamic configuration of {watch.params['scope']}",
-        "before": json.dumps(pick(current, patch), indent=2, sort_keys=True) + "\n",
-        "after": json.dumps(patch, indent=2, sort_keys=True) + "\n",
-    })
+    result["diff"].append(
+        {
+            "header": f"dynamic configuration of {watch.params['scope']}",
+            "before": json.dumps(pick(current, patch), indent=2, sort_keys=True) + "\n",
+            "after": json.dumps(patch, indent=2, sort_keys=True) + "\n",
+        }
+    )
     if check:
         return
     status, said = api.ask("PATCH", "/config", patch)
@@ -219,7 +221,7 @@ def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: i
         raise PatroniError(f"{api.where}/config: expected HTTP 200, found {status}: {str(said)[:300]}")
     left = config_patch(api.get("/config"), wanted)
     if left:
-        raise PatroniError(f"{api.where}/config: expected the change to be kept, still different: {json.dumps(left)[:300]}")
+        raise PatroniError(f"{api.where}/config: expected the change to be kept, found {json.dumps(left)[:300]}")
     # Members look every loop_wait: one round later they know which settings wait for a restart.
     time.sleep(float(wanted.get("loop_wait", current.get("loop_wait", 10))) + 0.5)
     watch.look()

@@ -85,6 +85,17 @@ def needed(watch: Watch) -> bool:
     return not params["only_pending"] or params["name"] in watch.verdict.pending_restart
 
 
+def gate(watch: Watch) -> bool:
+    """Refuse what the cluster could not bear; return whether there is a reason to restart."""
+    params = watch.params
+    watch.require(params["timeout"], "before a restart")
+    reason = needed(watch)
+    leads = watch.verdict.leader == params["name"]
+    if reason and leads and (params["target"] == "unit" or not params["allow_leader"]):
+        raise PatroniError("expected a member that does not lead: move the lead away first (drain)")
+    return reason
+
+
 def act(watch: Watch) -> None:
     """Restart, and wait until another server process runs here and the cluster is healthy."""
     params = watch.params
@@ -128,11 +139,7 @@ def main() -> None:
     params = module.params
     try:
         watch = Watch(params)
-        watch.require(params["timeout"], "before a restart")
-        changed = needed(watch)
-        leads = watch.verdict.leader == params["name"]
-        if changed and leads and (params["target"] == "unit" or not params["allow_leader"]):
-            raise PatroniError("expected a member that does not lead: move the lead away first (drain)")
+        changed = gate(watch)
         if changed and not module.check_mode:
             act(watch)
     except (PatroniError, UnitError, OSError) as error:

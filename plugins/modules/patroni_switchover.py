@@ -14,12 +14,13 @@ author: Holdfast maintainers (@holdfast)
 description:
   - Does nothing when this host's member does not lead.
   - Refuses when the cluster is not healthy or paused, or when no other member may lead.
-  - Always names the candidate. What the API answers decides nothing, because it may answer before it is over. What counts
-    is that the members agree on the new leader and that the cluster is healthy again.
+  - Always names the candidate. What the API answers decides nothing, because it may answer before it is over. What
+    counts is that the members agree on the new leader and that the cluster is healthy again.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
 options:
   candidate:
-    description: The member that must lead next. Without it the synchronous standby with the least lag, by name in a tie.
+    description:
+      - The member that must lead next. Without it the synchronous standby with the least lag, by name in a tie.
     type: str
   timeout:
     description: Seconds for the gate, and again for the move.
@@ -85,6 +86,26 @@ def move(watch: Watch, leader: str, candidate: str) -> float:
     return round(time.monotonic() - begin, 3)
 
 
+def act(watch: Watch, check: bool) -> dict:  # type: ignore[type-arg]  # sanity wants no typing import here
+    """Pass the gate, then move the lead if it is here."""
+    params = watch.params
+    watch.require(params["timeout"], "before the lead moves")
+    if watch.verdict.paused:
+        raise PatroniError("expected automatic failover to be armed, found it paused: resume it, then run again")
+    before = str(watch.verdict.leader)
+    if before != params["name"]:
+        return {"changed": False, "previous_leader": before, "leader": before, "seconds": 0.0}
+    sync = params["synchronous_nodes"] > 0
+    candidate, reasons = choose_candidate(watch.view(before), sync, params["candidate"])
+    if candidate is None:
+        raise PatroniError(f"no member may lead instead of {before}: {'; '.join(reasons) or 'there is none'}")
+    seconds = 0.0
+    if not check:
+        seconds = move(watch, before, candidate)
+        watch.require(params["timeout"], "after the lead moved")
+    return {"changed": True, "previous_leader": before, "leader": candidate, "seconds": seconds}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -92,26 +113,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    seconds = 0.0
     try:
-        watch = Watch(params)
-        watch.require(params["timeout"], "before the lead moves")
-        if watch.verdict.paused:
-            raise PatroniError("expected automatic failover to be armed, found it paused: resume it, then run again")
-        before = after = watch.verdict.leader
-        changed = before == params["name"]
-        if changed:
-            sync = params["synchronous_nodes"] > 0
-            candidate, reasons = choose_candidate(watch.view(before), sync, params["candidate"])
-            if candidate is None:
-                raise PatroniError(f"no member may lead instead of {before}: {'; '.join(reasons) or 'there is none'}")
-            after = candidate
-            if not module.check_mode:
-                seconds = move(watch, before, candidate)
-                watch.require(params["timeout"], "after the lead moved")
+        result = act(Watch(params), module.check_mode)
     except PatroniError as error:
         module.fail_json(msg=f"{params['name']} of {params['scope']}: {error}", refusal="gate")
-    module.exit_json(changed=changed, previous_leader=before, leader=after, seconds=seconds)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

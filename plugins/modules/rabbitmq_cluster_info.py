@@ -40,6 +40,10 @@ options:
   upgrade_package:
     description: Package whose candidate version is compared with the installed one, as RV(package).
     type: str
+  upgrade_target:
+    description: Version to compare with instead of the candidate, V(latest) for the candidate.
+    type: str
+    default: latest
 """
 
 EXAMPLES = r"""
@@ -61,6 +65,10 @@ blockers:
   returned: always
   type: list
   elements: str
+installed:
+  description: Whether the member holds data of a cluster.
+  returned: always
+  type: bool
 stop_blockers:
   description: Why the local node must not stop now.
   returned: always
@@ -91,7 +99,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_module 
     look,
     wait_until_well,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node import run
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node import has_data, run
 
 COOKIE = "/var/lib/rabbitmq/.erlang.cookie"
 
@@ -112,16 +120,18 @@ def cookie_blockers(member: str, digest: str | None) -> list[str]:
     ]
 
 
-def package_versions(package: str) -> dict[str, Any]:
-    """Return installed and candidate version, as apt knows them now."""
+def package_versions(package: str, target: str) -> dict[str, Any]:
+    """Return installed and candidate version, as apt knows them now, and why the hop is refused."""
     done = run(["apt-cache", "policy", package], 60)
-    found = dict(line.strip().split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    lines = (line.strip().partition(": ") for line in done.stdout.splitlines())
+    found = {key: value for key, _colon, value in lines}
     installed, candidate = found.get("Installed", ""), found.get("Candidate", "")
-    if done.returncode != 0 or {installed, candidate} & {"", "(none)"}:
-        raise RabbitmqError(
-            f"{package}: expected an installed and a candidate version, found {found or done.stderr.strip()}"
-        )
-    return {"installed": installed, "candidate": candidate, "problem": hop_problem(installed, candidate)}
+    if done.returncode != 0 or candidate in {"", "(none)"}:
+        said = done.stderr.strip() or "no candidate"
+        raise RabbitmqError(f"{package}: expected a candidate version, found {said}: check the package sources")
+    wanted = candidate if target == "latest" else target
+    problem = "" if installed in {"", "(none)"} else hop_problem(installed, wanted)
+    return {"installed": installed, "candidate": wanted, "problem": problem}
 
 
 def main() -> None:
@@ -135,6 +145,7 @@ def main() -> None:
             "mixed_versions": {"type": "bool", "default": False},
             "cookie_sha256": {"type": "str"},
             "upgrade_package": {"type": "str"},
+            "upgrade_target": {"type": "str", "default": "latest"},
         },
         supports_check_mode=True,
     )
@@ -144,7 +155,7 @@ def main() -> None:
     try:
         clients = Clients(params)
         if params["upgrade_package"]:
-            result["package"] = package_versions(params["upgrade_package"])
+            result["package"] = package_versions(params["upgrade_package"], params["upgrade_target"])
         if params["wait"]:
             wait_until_well(clients, Deadline(params["timeout"]), **rules)
         cluster, found = look(clients, **rules)
@@ -152,6 +163,7 @@ def main() -> None:
         give_up(module, error, **result)
     module.exit_json(
         **result,
+        installed=has_data(node_name(clients.me)),
         cluster=cluster.to_dict() if cluster else None,
         blockers=found + cookie_blockers(params["member"], params["cookie_sha256"]),
         stop_blockers=stop_blockers(cluster, node_name(clients.me)) if cluster else found,

@@ -68,7 +68,7 @@ options:
         type: str
         required: true
       vhost:
-        description: Virtual host.
+        description: Virtual host, or C(*) for every one that there is.
         type: str
         required: true
       configure:

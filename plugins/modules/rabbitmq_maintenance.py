@@ -70,7 +70,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import 
     node_name,
     stop_blockers,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api import Deadline, RabbitmqError, GateError
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api import Deadline, GateError, RabbitmqError
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_module import (
     CONNECTION_SPEC,
     POLL_SECONDS,

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
   - Compares settings with what the local Sentinel knows and applies them with C(SENTINEL SET) and
-    C(SENTINEL CONFIG SET). Epochs, known replicas and known Sentinels are kept; C(RESET), C(REMOVE) and C(MONITOR) are never sent.
+    C(SENTINEL CONFIG SET). Epochs, known replicas and known Sentinels are kept. C(RESET), C(REMOVE) and C(MONITOR) are
+    never sent.
   - Loads the ACL file again when C(ACL LIST) says something else.
   - Then waits until every Sentinel knows all others, names the same master and has a quorum.
 extends_documentation_fragment:
@@ -36,7 +37,8 @@ options:
   settings:
     description:
       - Settings of the master, C(down-after-milliseconds), C(failover-timeout), C(parallel-syncs), C(quorum),
-        C(auth-user) and C(auth-pass), and of the Sentinel itself, such as C(sentinel-user), C(sentinel-pass) and C(announce-ip).
+        C(auth-user) and C(auth-pass), and of the Sentinel itself, such as C(sentinel-user), C(sentinel-pass) and
+        C(announce-ip).
       - Carries passwords, so give the task C(no_log).
     type: dict
     default: {}

@@ -1,0 +1,66 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils import patroni
+from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_status as status
+
+CONTRACT: dict[str, Any] = {
+    "service": "db",
+    "members": [{"name": "a", "address": "192.0.2.1"}, {"name": "b", "address": "192.0.2.2"}],
+    "settings": {"restapi_port": 8008},
+    "budget": {"max_replica_lag_seconds": 5},
+}
+HISTORY = [[1, 100, "no recovery target specified", "2026-11-23T05:26:33+00:00", "b"]]
+
+
+def describe(name: str, own: dict[str, Any], members: list[dict[str, Any]], **cluster: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"problems": [], "lag_seconds": None}
+    base = {"state": "running", "timeline": 2, "server_version": 170012}
+    view = patroni.MemberView(name, None, {**base, **own}, {"members": members, **cluster})
+    status.describe(view, HISTORY, CONTRACT, found)
+    return found
+
+
+LISTED = [
+    {"name": "a", "role": "leader", "state": "running", "timeline": 2},
+    {"name": "b", "role": "sync_standby", "state": "streaming", "timeline": 2, "lag": 0},
+]
+
+
+def test_a_leader() -> None:
+    found = describe("a", {"role": "primary"}, LISTED)
+    assert found["host_role"] == "leader"
+    assert (found["version"], found["leader"], found["problems"]) == ("17.12", "a", [])
+    assert found["leader_since"] == "2026-11-23T05:26:33+00:00"
+
+
+def test_a_standby() -> None:
+    found = describe("b", {"role": "replica", "xlog": {"received_location": 5, "replayed_location": 5}}, LISTED)
+    assert (found["host_role"], found["lag_seconds"], found["problems"]) == ("sync_standby", 0.0, [])
+
+
+def test_a_standby_that_is_cut_off_and_a_pause() -> None:
+    listed = [LISTED[0], {**LISTED[1], "role": "replica", "state": "running"}]
+    old = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=60)).isoformat()
+    own = {"role": "replica", "xlog": {"received_location": 9, "replayed_location": 5, "replayed_timestamp": old}}
+    found = describe("b", {**own, "pending_restart": True}, listed, pause=True)
+    text = " ".join(found["problems"])
+    for part in ("does not stream", "paused", "wait for a restart", "the budget is 5 s"):
+        assert part in text
+
+
+@pytest.mark.parametrize("credentials", [{}, {"name": "z"}, {"name": "a", "ca": "/nonexistent"}])
+def test_it_never_raises(credentials: dict[str, Any]) -> None:
+    found = status.observe_local(CONTRACT, credentials, 0.2)
+    assert found["state"] == "unknown"
+    assert len(found["problems"]) == 1
+
+
+def test_a_broken_contract_is_unknown_too() -> None:
+    assert status.observe_local({}, {}, 0.2)["problems"]

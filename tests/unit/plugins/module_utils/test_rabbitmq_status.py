@@ -1,0 +1,38 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The status never raises, and says what it could not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import Cluster, Node, Queue
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_status import observe_local, summarise
+
+A, B = "rabbit@a", "rabbit@b"
+
+
+def queue(leader: str) -> Queue:
+    return Queue("v", "q", leader, (A, B), (A, B))
+
+
+@pytest.mark.parametrize("contract", [{}, {"members": 3}, {"service": "events", "members": [], "settings": {}}])
+def test_errors_become_a_state(contract: dict[str, Any]) -> None:
+    seen = observe_local(contract, {}, 0.2)
+    assert seen["state"] == "unknown"
+    assert seen["problems"]
+
+
+@pytest.mark.parametrize(("leaders", "shown"), [([A, A, B], "a"), ([A, B], None), ([], None), ([B], "b")])
+def test_the_leader_is_the_member_with_most_queue_leaders(leaders: list[str], shown: str | None) -> None:
+    nodes = (Node(A, running=True), Node(B, running=True))
+    seen = Cluster(A, "events", "4.0.5", "27", nodes, tuple(map(queue, leaders)), {A: "4.0.5"})
+    assert summarise(seen, ["a", "b"], "a")["leader"] == shown
+
+
+def test_a_member_in_maintenance_is_described_by_another() -> None:
+    nodes = (Node(A, running=True, draining=True), Node(B, running=True))
+    found = summarise(Cluster(B, "events", "4.0.5", "27", nodes), ["a", "b"], "a")
+    assert found["state"] == "maintenance"
+    assert len(found["problems"]) == 1
