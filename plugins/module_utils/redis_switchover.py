@@ -14,7 +14,6 @@ from typing import Any
 from ansible_collections.holdfast.stateful.plugins.module_utils.redis_client import (
     RedisConnection,
     RedisError,
-    RedisReplyError,
     table,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.redis_topology import (
@@ -26,6 +25,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.redis_topology i
 
 #: The priority that makes Sentinel prefer a replica over all others, which have 100.
 PREFERRED = 1
+#: How much of the pause is kept for demoting the old master and for its first synchronisation.
+RESERVE_SECONDS = 4.0
 
 
 class SwitchoverError(Exception):
@@ -157,22 +158,27 @@ def prefer(connect: Connect, plan: Plan, trace: Trace, seconds: float) -> None:
 
 
 def hand_over(connect: Connect, plan: Plan, trace: Trace, params: Mapping[str, Any]) -> None:
-    """Pause writes, let the candidate catch up, promote it. Whatever happens, the old master is unpaused."""
-    with plan.server(connect, plan.old) as master, plan.server(connect, plan.new) as replica:
+    """Pause writes, let the candidate catch up, promote it, demote the old master. Whatever happens, the pause ends.
+
+    The old master must not take a write after the promotion: Sentinel itself demotes it only 8 to 18 s later, and what it
+    acknowledges until then is lost. So it is unpaused as a replica, or because nothing was promoted.
+    """
+    with plan.server(connect, plan.old) as master:
         try:
             # The pause ends by itself: a controller that dies here leaves a service that writes again.
+            deadline = time.monotonic() + params["pause_seconds"] - RESERVE_SECONDS
             master.call("CLIENT", "PAUSE", int(params["pause_seconds"] * 1000), "WRITE")
             trace.mark("paused")
             captured = int(master.info("replication")["master_repl_offset"])
-            catch_up(replica, captured, params["offset_seconds"])
+            with plan.server(connect, plan.new) as replica:
+                catch_up(replica, captured, params["offset_seconds"])
             trace.mark("caught_up")
             with plan.sentinel(connect, plan.new) as sentinel:
                 sentinel.call("SENTINEL", "FAILOVER", plan.name)
             trace.mark("ordered")
-            wait_for_promotion(replica, plan, trace, params["pause_seconds"])
+            wait_for_promotion(connect, plan, trace, deadline)
         finally:
-            unpause(connect, plan, master)
-            trace.mark("unpaused")
+            end_pause(connect, plan, master, trace)
 
 
 def catch_up(replica: RedisConnection, captured: int, seconds: float) -> None:
@@ -189,36 +195,68 @@ def catch_up(replica: RedisConnection, captured: int, seconds: float) -> None:
         time.sleep(0.005)
 
 
-def wait_for_promotion(replica: RedisConnection, plan: Plan, trace: Trace, seconds: float) -> None:
-    """Wait until the candidate is master; beyond the pause it would no longer be lossless."""
-    # The pause must outlast the promotion, so give up a little before it ends.
-    deadline = time.monotonic() + seconds - 1.0
-    while True:
-        # Sentinel kills the clients of a promoted server, this one too.
-        try:
-            if replica.call("ROLE")[0] == "master":
-                trace.mark("promoted")
-                return
-        except RedisReplyError:
-            raise
-        except RedisError:
-            trace.mark("promoted")
-            return
-        if time.monotonic() >= deadline:
-            raise SwitchoverError(
-                f"{plan.new}: expected to be promoted within {seconds - 1:g} s of pause, found a replica"
-            )
-        time.sleep(0.02)
+def wait_for_promotion(connect: Connect, plan: Plan, trace: Trace, deadline: float) -> None:
+    """Wait until the candidate is master, and all Sentinels hand out its address."""
+    target = plan.addresses[plan.new]
+
+    def promoted() -> bool:
+        return is_master(connect, plan)
+
+    def announced() -> bool:
+        for member in plan.addresses:
+            with plan.sentinel(connect, member) as sentinel:
+                if sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", plan.name)[0] != target:
+                    return False
+        return True
+
+    wait(f"{plan.new} to be promoted", deadline - time.monotonic(), promoted, 0.05)
+    trace.mark("promoted")
+    wait(f"every Sentinel to name {plan.new}", deadline - time.monotonic(), announced, 0.05)
+    trace.mark("announced")
 
 
-def unpause(connect: Connect, plan: Plan, master: RedisConnection) -> None:
-    """End the pause of the old master; over a new connection where Sentinel has closed the old one."""
+def is_master(connect: Connect, plan: Plan) -> bool:
+    """Ask the candidate for its part."""
+    with plan.server(connect, plan.new) as server:
+        return bool(server.call("ROLE")[0] == "master")
+
+
+def end_pause(connect: Connect, plan: Plan, master: RedisConnection, trace: Trace) -> None:
+    """End the pause: as a replica where the candidate was promoted, as the master where it was not.
+
+    Where the candidate can't be asked, nobody knows: the pause is left to end by itself, in a few seconds.
+    """
     try:
-        master.call("CLIENT", "UNPAUSE")
+        promoted = is_master(connect, plan)
     except RedisError:
-        # If it can't be reached at all, the pause ends by itself.
-        with contextlib.suppress(RedisError), plan.server(connect, plan.old) as again:
-            again.call("CLIENT", "UNPAUSE")
+        return
+    if not promoted:
+        again(connect, plan, master, ["CLIENT", "UNPAUSE"])
+        trace.mark("unpaused")
+        return
+    # What Sentinel would do later. Clients stay paused until the new master has a replica: it refuses writes without.
+    again(connect, plan, master, ["REPLICAOF", plan.addresses[plan.new], plan.port], ["CONFIG", "REWRITE"])
+    trace.mark("demoted")
+    with contextlib.suppress(SwitchoverError):
+        wait("the new master to accept writes", RESERVE_SECONDS / 2, lambda: accepts_writes(connect, plan), 0.05)
+    again(connect, plan, master, ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"], ["CLIENT", "UNPAUSE"])
+    trace.mark("unpaused")
+
+
+def accepts_writes(connect: Connect, plan: Plan) -> bool:
+    """Say whether the new master has the replicas that it wants before it accepts a write."""
+    with plan.server(connect, plan.new) as server:
+        needed = int(server.config_get(["min-replicas-to-write"])["min-replicas-to-write"])
+        return int(server.info("replication").get("min_slaves_good_slaves", needed)) >= needed
+
+
+def again(connect: Connect, plan: Plan, master: RedisConnection, *commands: Sequence[str | int]) -> None:
+    """Send commands to the old master, over a new connection where Sentinel has closed the old one."""
+    try:
+        master.transaction(*commands)
+    except RedisError:
+        with plan.server(connect, plan.old) as fresh:
+            fresh.transaction(*commands)
 
 
 def settle(connect: Connect, plan: Plan, trace: Trace, seconds: float) -> None:

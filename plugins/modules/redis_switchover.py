@@ -13,8 +13,10 @@ version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
   - Refuses unless the service is healthy. Prefers the candidate by its priority, pauses writes, waits until the
-    candidate has everything that was acknowledged, orders Sentinel to fail over, and waits until all members follow.
-  - The pause is always ended, also when a step fails; where the old master can't be reached it ends by itself.
+    candidate has everything that was acknowledged, orders Sentinel to fail over, demotes the old master, and waits until all
+    members follow.
+  - The pause is always ended, also when a step fails; where a server can't be reached it ends by itself. A server that was
+    replaced never takes writes again as a master.
   - A master that moved while the service had a problem is not moved back.
 extends_documentation_fragment:
   - holdfast.stateful.redis
@@ -33,9 +35,9 @@ options:
     type: float
     default: 10.0
   pause_seconds:
-    description: How long writes may be paused at most.
+    description: How long writes may be paused at most. The pause ends as soon as the new master accepts writes.
     type: float
-    default: 8.0
+    default: 12.0
   offset_seconds:
     description: How long the candidate may take to catch up while writes are paused.
     type: float
@@ -107,7 +109,7 @@ def main() -> None:
             "source": {"type": "str"},
             "candidate": {"type": "str"},
             "max_lag_seconds": {"type": "float", "default": 10.0},
-            "pause_seconds": {"type": "float", "default": 8.0},
+            "pause_seconds": {"type": "float", "default": 12.0},
             "offset_seconds": {"type": "float", "default": 2.0},
             "sentinel_seconds": {"type": "float", "default": 15.0},
             "settle_seconds": {"type": "float", "default": 60.0},

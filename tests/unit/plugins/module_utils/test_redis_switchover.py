@@ -50,11 +50,22 @@ def test_nobody_fit_is_refused(seen: dict[str, Any], candidate: str | None) -> N
         choose(seen, "a", candidate)
 
 
-class Server:
-    """A connection that follows a script, and remembers what it was told."""
+class Service:
+    """A tiny service: an old master, a candidate and a Sentinel that follow a script, and remember what they were told."""
 
-    def __init__(self, log: list[str], name: str, offset: int, failing: dict[str, Exception]) -> None:
-        self.log, self.name, self.offset, self.failing, self.where = log, name, offset, failing, name
+    def __init__(self, offset: int = 10, promotes: bool = True, failing: dict[str, Exception] | None = None) -> None:
+        self.offset, self.promotes, self.failing = offset, promotes, failing or {}
+        self.ordered, self.log = False, []
+
+    def connect(self, host: str, port: int) -> Any:
+        return Server(self, host, port)
+
+
+class Server:
+    """A connection to one of them."""
+
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        self.service, self.host, self.where = service, host, f"{host}:{port}"
 
     def __enter__(self) -> Server:
         return self
@@ -63,54 +74,86 @@ class Server:
         return None
 
     def call(self, *words: Any) -> Any:
-        text = " ".join(str(word) for word in words[:2])
-        self.log.append(f"{self.name} {text}")
-        if text in self.failing:
-            raise self.failing[text]
-        return ["master"]
+        text = f"{self.host} {' '.join(str(word) for word in words[:2])}"
+        if words[0] not in {"ROLE"} and words[1] not in {"GET-MASTER-ADDR-BY-NAME"}:
+            self.service.log.append(text)
+        if text in self.service.failing:
+            raise self.service.failing[text]
+        if words[:2] == ("SENTINEL", "FAILOVER"):
+            self.service.ordered = True
+        promoted = self.service.ordered and self.service.promotes
+        if words[0] == "ROLE":
+            return ["master" if promoted else "slave"]
+        return ["n" if promoted else "o", "1"]
+
+    def transaction(self, *commands: Any) -> None:
+        for command in commands:
+            self.call(*command)
 
     def info(self, *_sections: str) -> dict[str, str]:
-        return {"master_repl_offset": "10", "slave_repl_offset": str(self.offset)}
+        return {
+            "master_repl_offset": "10",
+            "slave_repl_offset": str(self.service.offset),
+            "min_slaves_good_slaves": "1",
+        }
+
+    def config_get(self, _names: Any) -> dict[str, str]:
+        return {"min-replicas-to-write": "1"}
 
 
-PARAMS = {"pause_seconds": 2.0, "offset_seconds": 0.02}
+PLAN = Plan("old", "new", {"old": "o", "new": "n"}, 1, 2, "s")
+PARAMS = {"pause_seconds": redis_switchover.RESERVE_SECONDS + 0.2, "offset_seconds": 0.02}
+DEMOTED = ["o REPLICAOF n", "o CONFIG REWRITE", "o CLIENT KILL", "o CLIENT UNPAUSE"]
 
 
-def run(offset: int, failing: dict[str, Exception]) -> list[str]:
-    log: list[str] = []
-
-    def connect(host: str, port: int) -> Any:
-        return Server(log, f"{host}:{port}", offset, failing)
-
-    plan = Plan("old", "new", {"old": "o", "new": "n"}, 1, 2, "s")
-    hand_over(connect, plan, Trace(), PARAMS)
-    return log
+def run(service: Service) -> list[str]:
+    hand_over(service.connect, PLAN, Trace(), PARAMS)
+    return service.log
 
 
 def test_the_order_of_a_handover() -> None:
-    assert run(10, {}) == ["o:1 CLIENT PAUSE", "n:2 SENTINEL FAILOVER", "n:1 ROLE", "o:1 CLIENT UNPAUSE"]
+    assert run(Service()) == ["o CLIENT PAUSE", "n SENTINEL FAILOVER", *DEMOTED]
 
 
-def test_a_candidate_that_lags_is_never_promoted_and_writes_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(redis_switchover, "unpause", lambda *_: told.append("unpaused"))
+def test_a_candidate_that_lags_is_never_promoted_and_writes_go_on() -> None:
+    service = Service(offset=9)
     with pytest.raises(SwitchoverError, match="expected offset 10"):
-        run(9, {})
-    assert told == ["unpaused"]
+        run(service)
+    assert service.log == ["o CLIENT PAUSE", "o CLIENT UNPAUSE"]
+
+
+def test_a_candidate_that_is_not_promoted_leaves_the_old_master_writing() -> None:
+    service = Service(promotes=False)
+    with pytest.raises(SwitchoverError, match="promoted"):
+        run(service)
+    assert service.log[-1] == "o CLIENT UNPAUSE"
+    assert "o REPLICAOF n" not in service.log
+
+
+def test_an_old_master_is_demoted_before_it_is_unpaused_also_when_a_sentinel_is_late() -> None:
+    service = Service(failing={"o SENTINEL GET-MASTER-ADDR-BY-NAME": RedisUnobservable("o:2")})
+    with pytest.raises(SwitchoverError, match="every Sentinel"):
+        run(service)
+    assert service.log[-4:] == DEMOTED
 
 
 @pytest.mark.parametrize(
-    "failing",
+    "error",
     [
-        {"SENTINEL FAILOVER": RedisReplyError("n:2", "SENTINEL FAILOVER", "NOGOODSLAVE No suitable replica")},
-        {"SENTINEL FAILOVER": RedisReplyError("n:2", "SENTINEL FAILOVER", "INPROG Failover already in progress")},
-        {"SENTINEL FAILOVER": RedisUnobservable("n:2")},
-        {"CLIENT PAUSE": RedisUnobservable("o:1")},
+        RedisReplyError("n:2", "SENTINEL FAILOVER", "NOGOODSLAVE No suitable replica"),
+        RedisReplyError("n:2", "SENTINEL FAILOVER", "INPROG Failover already in progress"),
+        RedisUnobservable("n:2"),
     ],
 )
-def test_whatever_fails_writes_are_unpaused(monkeypatch: pytest.MonkeyPatch, failing: dict[str, Exception]) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(redis_switchover, "unpause", lambda *_: told.append("unpaused"))
-    with pytest.raises(type(next(iter(failing.values())))):
-        run(10, failing)
-    assert told == ["unpaused"]
+def test_whatever_sentinel_says_writes_are_unpaused(error: Exception) -> None:
+    service = Service(failing={"n SENTINEL FAILOVER": error})
+    with pytest.raises(type(error)):
+        run(service)
+    assert service.log[-1] == "o CLIENT UNPAUSE"
+
+
+def test_where_the_candidate_cannot_be_asked_the_pause_ends_by_itself() -> None:
+    service = Service(failing={"n SENTINEL FAILOVER": RedisUnobservable("n:2"), "n ROLE": RedisUnobservable("n:1")})
+    with pytest.raises(RedisUnobservable):
+        run(service)
+    assert service.log[-1] == "n SENTINEL FAILOVER"
