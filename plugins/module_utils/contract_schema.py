@@ -103,7 +103,7 @@ def _walk(spec: Spec, value: Mapping[Any, Any], path: str, below: str, problems:
     """Validate one dictionary against one level of the schema; ``below`` is the path without list positions."""
     for key in value:
         if not isinstance(key, str) or key not in spec:
-            nearest = did_you_mean(key, [name for name in spec if name not in value] or spec)
+            nearest = did_you_mean(key, list(spec))
             problems.append(violation(key_path(path, key), "schema-unknown-key", "no such key here", nearest))
     result: dict[str, Any] = {}
     for name, option in spec.items():

@@ -23,7 +23,7 @@ Check = Callable[[Path], Findings]
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) if path.exists() else None
 
 
 def specs(role: Path) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def check_entry_points(role: Path) -> Findings:
     declared, files = set(specs(role)), set(task_files(role))
     called = {
         str(name)
-        for path in [*role.parent.parent.rglob("playbooks/*.yml"), *role.parent.parent.rglob("roles/*/tasks/*.yml")]
+        for pattern in ("playbooks/*.yml", "molecule/*/*.yml", "roles/*/tasks/*.yml")
+        for path in role.parent.parent.glob(pattern)
         for name in re.findall(rf"{role.name}\n\s+tasks_from: (\w+)", path.read_text(encoding="utf-8"))
     }
     entries = (files & set(VERBS)) | called
@@ -87,7 +88,9 @@ def check_defaults(role: Path) -> Findings:
             if name not in defaults and not option.get("required"):
                 found.append(f"{entry}: {name} is optional, but defaults/main.yml does not have it")
             if "default" in option and name in defaults and option["default"] != defaults[name]:
-                found.append(f"{entry}: {name} is {option['default']!r} in the spec, {defaults[name]!r} in the defaults")
+                found.append(
+                    f"{entry}: {name} is {option['default']!r} in the spec, {defaults[name]!r} in the defaults"
+                )
             if not option.get("description"):
                 found.append(f"{entry}: {name} has no description")
     return found + [f"{name} is in the defaults, but in no spec" for name in sorted(set(defaults) - set(options(role)))]
@@ -140,14 +143,22 @@ def check_variables(role: Path) -> Findings:
         for task in tasks:
             own = [task.get("register"), (task.get("loop_control") or {}).get("loop_var")]
             own += [] if any(key.endswith("_role") for key in task) else list(task.get("vars") or {})
-            found += [f"tasks/{stem}.yml: {name} should begin with {inner}" for name in own if name and not name.startswith(inner)]
+            found += [
+                f"tasks/{stem}.yml: {name} should begin with {inner}"
+                for name in own
+                if name and not name.startswith(inner)
+            ]
             for name in task.get("ansible.builtin.set_fact") or {}:
                 if name != "cacheable" and not name.startswith((inner, f"{role.name}_")):
                     found.append(f"tasks/{stem}.yml: {name} should begin with {inner} or {role.name}_")
     for path in sorted((role / "vars").rglob("*.yml")):
-        found += [f"vars/{path.name}: {name} should begin with {inner}" for name in load(path) or {} if not name.startswith(inner)]
+        found += [
+            f"vars/{path.name}: {name} should begin with {inner}"
+            for name in load(path) or {}
+            if not name.startswith(inner)
+        ]
     for name in load(role / "defaults/main.yml") or {}:
-        if not name.startswith(f"{role.name}_"):
+        if not name.startswith(f"{role.name}_") and name not in HANDED_IN:
             found.append(f"defaults/main.yml: {name} should begin with {role.name}_")
     for path, text in texts(role):
         for name in sorted(set(re.findall(r"(?<!\w)__[a-z]\w*", text))):
@@ -158,8 +169,12 @@ def check_variables(role: Path) -> Findings:
 
 def check_groups(role: Path) -> Findings:
     """Group names are the inventory's to choose."""
-    literal = re.compile(r"\bgroups\s*(\[\s*['\"]|\.\s*(?!get\b|keys\b|values\b|items\b)[a-z])|['\"]\w+['\"]\s+(not )?in\s+group_names")
-    return [f"{path}: a hard-coded group name: {match[0]}" for path, text in texts(role) for match in literal.finditer(text)]
+    literal = re.compile(
+        r"\bgroups\s*(\[\s*['\"]|\.\s*(?!get\b|keys\b|values\b|items\b)[a-z])|['\"]\w+['\"]\s+(not )?in\s+group_names"
+    )
+    return [
+        f"{path}: a hard-coded group name: {match[0]}" for path, text in texts(role) for match in literal.finditer(text)
+    ]
 
 
 CHECKS: dict[str, Check] = {
@@ -187,7 +202,7 @@ def test_all_clustered_roles_exist() -> None:
     assert [name for name in CLUSTERED if not (ROLES / name).is_dir()] == []
 
 
-# -- the checks themselves: each has to notice its own kind of damage ---------------------------------------------------
+# -- the checks themselves: each has to notice its own kind of damage --------------------------------------------------
 
 GOOD = {
     "meta/argument_specs.yml": (
@@ -200,12 +215,16 @@ GOOD = {
     "vars/main.yml": "__etcd_port: 1\n",
     "tasks/main.yml": "- name: Include converge\n  ansible.builtin.include_tasks: converge.yml\n",
     "tasks/converge.yml": (
-        "- name: converge | Do it\n  ansible.builtin.command: /bin/true\n  register: __etcd_done\n  when: __etcd_port > etcd_size\n"
+        "- name: converge | Do it\n  ansible.builtin.command: /bin/true\n  register: __etcd_done\n"
+        "  when: __etcd_port > etcd_size\n"
     ),
 } | {f"tasks/{verb}.yml": f"- name: {verb} | Do it\n  ansible.builtin.ping:\n" for verb in VERBS if verb != "main"}
 
 BROKEN: dict[str, tuple[str, dict[str, str]]] = {
-    "an entry point without a spec": ("check_entry_points", {"meta/argument_specs.yml": "argument_specs: {main: {}}\n"}),
+    "an entry point without a spec": (
+        "check_entry_points",
+        {"meta/argument_specs.yml": "argument_specs: {main: {}}\n"},
+    ),
     "a spec file is missing": ("check_entry_points", {"meta/argument_specs.yml": ""}),
     "a spec without a task file": (
         "check_entry_points",
@@ -214,10 +233,14 @@ BROKEN: dict[str, tuple[str, dict[str, str]]] = {
     "tasks_from of a playbook": (
         "check_entry_points",
         {
-            "../../playbooks/site.yml": "- name: x\n  include_role:\n    name: holdfast.stateful.etcd\n    tasks_from: converge\n"
+            "../../playbooks/site.yml": "- name: x\n  include_role:\n    name: holdfast.stateful.etcd\n"
+            "    tasks_from: converge\n"
         },
     ),
-    "a verb is missing": ("check_verbs", {"tasks/drain.yml": ""} | {"meta/argument_specs.yml": "argument_specs: {main: {}}\n"}),
+    "a verb is missing": (
+        "check_verbs",
+        {"tasks/drain.yml": ""} | {"meta/argument_specs.yml": "argument_specs: {main: {}}\n"},
+    ),
     "a default is not in the spec": ("check_defaults", {"defaults/main.yml": "etcd_size: 3\netcd_more: 1\n"}),
     "an option is not in the defaults": ("check_defaults", {"defaults/main.yml": ""}),
     "defaults differ": ("check_defaults", {"defaults/main.yml": "etcd_size: 4\n"}),
@@ -241,10 +264,16 @@ BROKEN: dict[str, tuple[str, dict[str, str]]] = {
         "check_forbidden",
         {"tasks/converge.yml": "- name: converge | Do it\n  ansible.builtin.ping:\n  failed_when: false\n"},
     ),
-    "pause": ("check_forbidden", {"tasks/converge.yml": "- name: converge | Wait\n  ansible.builtin.pause: {seconds: 9}\n"}),
+    "pause": (
+        "check_forbidden",
+        {"tasks/converge.yml": "- name: converge | Wait\n  ansible.builtin.pause: {seconds: 9}\n"},
+    ),
     "tasks_from with an extension": (
         "check_forbidden",
-        {"tasks/converge.yml": "- name: converge | x\n  ansible.builtin.include_role: {name: x, tasks_from: drain.yml}\n"},
+        {
+            "tasks/converge.yml": "- name: converge | x\n  ansible.builtin.include_role:\n"
+            "    {name: x, tasks_from: drain.yml}\n"
+        },
     ),
     "a registered variable without prefix": (
         "check_variables",
