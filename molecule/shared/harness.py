@@ -125,26 +125,26 @@ class Ledger(threading.Thread):
         self.acknowledged: list[int] = []
         self.times: list[float] = []
         self.errors: list[str] = []
-        self._stop = threading.Event()
+        self._ending = threading.Event()
 
     def run(self) -> None:
         """Write, and on an error reconnect and go on with the next number."""
         sequence = 0
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 self.probe.write(self.name, sequence)
             except ProbeError as error:
                 self.errors.append(str(error))
-                self._stop.wait(0.05)
+                self._ending.wait(0.05)
             else:
                 self.acknowledged.append(sequence)
                 self.times.append(time.monotonic())
-                self._stop.wait(0.01)
+                self._ending.wait(0.01)
             sequence += 1
 
     def stop(self) -> None:
         """Stop writing."""
-        self._stop.set()
+        self._ending.set()
         self.join(30.0)
         assert not self.is_alive(), f"{self.name}: the client hangs"
 

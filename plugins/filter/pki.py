@@ -8,8 +8,16 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from ansible.errors import AnsibleFilterError
+
+# ansible-core depends on this library; it is missing only where Ansible itself is broken, or tested without it.
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+except ImportError as error:
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
 
 
 def _names(certificate: x509.Certificate) -> set[str]:
@@ -29,6 +37,8 @@ def certificate_problem(
     Good means: readable, signed by the certificate `authority` (PEM), carrying exactly `names` (`DNS:…` and `IP:…`) and
     valid for at least `renew_days` days after `now` (UTC, default the present).
     """
+    if MISSING is not None:
+        raise AnsibleFilterError(f"certificate_problem: {MISSING}; install it where ansible-core is installed")
     if not pem.strip():
         return "there is none"
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: lab
-author: Holdfast maintainers
+author: Holdfast maintainers (@holdfast)
 version_added: "0.1.0"
 short_description: Identity of the checkout's lab
 description:

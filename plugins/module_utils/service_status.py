@@ -47,6 +47,15 @@ def _leader_problems(
     return problems
 
 
+def _leader(contract: dict[str, Any], members: list[dict[str, Any]], seen: dict[str, dict[str, Any]]) -> str | None:
+    """Return who leads; for an engine whose queues have leaders, the member that all say leads most of them."""
+    if contract["engine"] in SINGLE_LEADER:
+        leading = [member["host"] for member in members if member["role"] in LEADING]
+    else:
+        leading = sorted({str(item["leader"]) for item in seen.values() if item.get("leader")})
+    return leading[0] if len(leading) == 1 else None
+
+
 def _budget(contract: dict[str, Any], members: list[dict[str, Any]], problems: list[str]) -> dict[str, Any]:
     budget, topology = contract["budget"], contract["topology"]
     reasons = []
@@ -95,9 +104,8 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
         versions = {member["version"] for member in members if member["version"]}
         if len(versions) > 1:
             problems.append(f"members run different versions: {', '.join(sorted(map(str, versions)))}")
-        leading = [member["host"] for member in members if member["role"] in LEADING]
-        leader = leading[0] if len(leading) == 1 else None
-        since = seen[leader].get("leader_since") if leader else None
+        leader = _leader(contract, members, seen)
+        since = seen[leader].get("leader_since") if leader in seen else None
         port = contract["settings"]["port"]
         result.append(
             {

@@ -1,4 +1,4 @@
-"""What a module documents is what it takes: options, types, choices and defaults, for every module and action plugin."""
+"""What a module documents is what it takes: options, types, choices and defaults; action plugins likewise."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ def normal(option: dict[str, Any], nested: str) -> dict[str, Any]:
 
 def differences(spec: Options, documented: Options) -> Findings:
     """Compare an argument spec with documented options. What begins with "_" is between an action and its module."""
-    public = {name: option for name, option in spec.items() if not name.startswith("_")}
+    public, documented = (
+        {name: option for name, option in options.items() if not name.startswith("_")} for options in (spec, documented)
+    )
     found = [f"{name} is taken, but not documented" for name in sorted(set(public) - set(documented))]
     found += [f"{name} is documented, but not taken" for name in sorted(set(documented) - set(public))]
     for name in sorted(set(public) & set(documented)):

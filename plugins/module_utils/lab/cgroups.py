@@ -27,7 +27,7 @@ def hierarchies(mountinfo: str | None = None) -> list[tuple[Path, set[str]]]:
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8") if mountinfo is None else mountinfo
     found: list[tuple[Path, set[str]]] = []
     for line in text.splitlines():
-        left, _, right = line.partition(" - ")
+        left, _separator, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
         if kind[0] == "cgroup2":
             found.append((Path(fields[4]), {"unified"}))
