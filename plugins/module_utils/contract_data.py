@@ -25,6 +25,8 @@ DEFAULT_PORTS: dict[str, dict[str, int]] = {
     "redis": {"sentinel": 26379},
     "rabbitmq": {"management": 15671, "dist": 25672, "epmd": 4369},
 }
+# Ports above the distribution's own on which RabbitMQ's command line tools listen for the other members.
+RABBITMQ_TOOL_PORTS = 3
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
 # Linux hands out ports of this range to outgoing connections (net.ipv4.ip_local_port_range).
@@ -138,7 +140,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "ports.restapi": (1, 65535),
     "ports.sentinel": (1, 65535),
     "ports.management": (1, 65535),
-    "ports.dist": (1, 65535),
+    "ports.dist": (1, 65535 - RABBITMQ_TOOL_PORTS),
     "ports.epmd": (1, 65535),
     "dcs.client_port": (1, 65535),
     "dcs.peer_port": (1, 65535),

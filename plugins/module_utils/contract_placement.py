@@ -12,6 +12,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     ENGINE_FLOOR_MB,
     ETCD_FLOOR_MB,
     OS_FLOOR_MB,
+    RABBITMQ_TOOL_PORTS,
     REDIS_BASE_MB,
     REDIS_MIN_MAXMEMORY_MB,
     SPARE_WEIGHT,
@@ -54,6 +55,11 @@ def endpoints(entry: Entry) -> tuple[Endpoint, ...]:
         Endpoint("management", ports["management"], "members", "ports.management"),
         Endpoint("dist", ports["dist"], "members", "ports.dist"),
         Endpoint("epmd", ports["epmd"], "members", "ports.epmd"),
+        # The other members answer a tool (list_queues, say) by connecting back to it.
+        *(
+            Endpoint(f"tools-{number}", ports["dist"] + number, "members", "ports.dist")
+            for number in range(1, RABBITMQ_TOOL_PORTS + 1)
+        ),
     )
 
 
