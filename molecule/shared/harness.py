@@ -1,4 +1,4 @@
-"""What behaviour tests share: playbooks with their results as data, hosts over SSH, and ledgers that count acknowledgements."""
+"""What behaviour tests share: playbooks with their results as data, and ledgers that count acknowledgements."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def run_playbook(name: str, *extra: str, inventory: str | Path = "inventories/la
         result.stats = data.get("stats", {})
         for play in data.get("plays", []):
             for task in play["tasks"]:
-                result.changed += [f"{host}: {task['task']['name']}" for host, seen in task["hosts"].items() if seen.get("changed")]
+                result.changed += [
+                    f"{host}: {task['task']['name']}" for host, seen in task["hosts"].items() if seen.get("changed")
+                ]
     if calls_file.exists():
         result.calls = {host: seen["total"] for host, seen in json.loads(calls_file.read_text())["hosts"].items()}
         calls_file.unlink()
@@ -72,7 +74,13 @@ def run_playbook(name: str, *extra: str, inventory: str | Path = "inventories/la
 def holdfast(*words: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
     """Run the CLI."""
     return subprocess.run(
-        [str(BIN / "holdfast"), *words], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+        [str(BIN / "holdfast"), *words],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -150,7 +158,9 @@ class Ledger(threading.Thread):
 
     def longest_stall(self) -> float:
         """Return the longest time between two acknowledgements, in seconds."""
-        return max((later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)), default=float("inf"))
+        return max(
+            (later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)), default=float("inf")
+        )
 
     def missing(self) -> list[int]:
         """Return the acknowledged records that the service no longer has."""

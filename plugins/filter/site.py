@@ -61,7 +61,7 @@ def status_requests(contracts: dict[str, Any], host: str, passwords: dict[str, s
 def service_status(contracts: dict[str, Any], hosts: list[str], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the status of each service from the results that `service_status_info` registered on `hosts`.
 
-    A host that was unreachable, or on which the module failed, has no `services` in its answer: its members are unknown.
+    A host that was unreachable, or on which the module failed, has no `services` in its answer: unknown members.
     """
     observed = {host: answer.get("services") for host, answer in zip(hosts, answers, strict=True)}
     return summarise(contracts, observed)

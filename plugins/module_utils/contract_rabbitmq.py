@@ -45,7 +45,12 @@ def derive(view: View) -> Derived:
     out.put("", "port", entry.port, "where applications connect, TLS only")
     out.put("", "management_port", entry.ports["management"], "the management API over TLS, for the members alone")
     out.put("", "dist_port", entry.ports["dist"], "where the members reach each other")
-    out.put("", "tool_ports", RABBITMQ_TOOL_PORTS, "ports after dist_port where command line tools take the members' answers")
+    out.put(
+        "",
+        "tool_ports",
+        RABBITMQ_TOOL_PORTS,
+        "ports after dist_port where command line tools take the members' answers",
+    )
     out.put("", "epmd_port", entry.ports["epmd"], "Erlang's port mapper, for the members alone")
     out.put("", "vhost", entry.vhost, "the application's virtual host")
     out.put("", "app_user", entry.app_user, "the application's user, with rights in its virtual host alone")

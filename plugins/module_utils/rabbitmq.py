@@ -213,6 +213,8 @@ def blockers(
             found.append(f"{member_name(name)}: expected a member of {here}'s cluster, found that it never joined")
         elif not node.running:
             found.append(f"{member_name(name)}: expected it to run, found it down as {here} sees it")
+        elif not cluster.versions.get(name):
+            found.append(f"{member_name(name)}: expected it to serve, found it still booting as {here} sees it")
         else:
             found += node_blockers(node, here, maintenance_allowed=name in allowed)
     found += [

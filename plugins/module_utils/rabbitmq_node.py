@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import subprocess
@@ -63,15 +62,25 @@ def forbid_join() -> None:
     Path(PERMIT).unlink(missing_ok=True)
 
 
-def recent_log(lines: int = 6) -> str:
-    """Return the last errors of the local node, for a message."""
-    host = os.uname().nodename.split(".")[0]
+def main_pid(unit: str = UNIT) -> str:
+    """Return the unit's main process, 0 while there is none."""
+    return run(["systemctl", "show", "--property=MainPID", "--value", unit], 30).stdout.strip()
+
+
+def restarts(unit: str = UNIT) -> int:
+    """Return how often systemd has restarted the unit by itself."""
+    said = run(["systemctl", "show", "--property=NRestarts", "--value", unit], 30).stdout.strip()
+    return int(said) if said.isdigit() else 0
+
+
+def boot_failure(path: str = "/var/log/rabbitmq/rabbitmq-server.error.log") -> str:
+    """Return why the last start failed, as the broker said it, in one line."""
     try:
-        text = Path(f"/var/log/rabbitmq/rabbit@{host}.log").read_text(encoding="utf-8", errors="replace")
+        text = Path(path).read_text(encoding="utf-8", errors="replace")[-20_000:]
     except OSError:
-        return ""
-    errors = [line for line in text.splitlines()[-400:] if "[error]" in line or "[critical]" in line]
-    return " | ".join(line[:200] for line in errors[-lines:])
+        return "no log"
+    block = text.rpartition("BOOT FAILED")[2].partition("Kernel pid")[0]
+    return " ".join(block.replace("=", " ").split())[:400] or "nothing in " + path
 
 
 def epmd_names(address: str, port: int, timeout: float = 2.0) -> list[str]:

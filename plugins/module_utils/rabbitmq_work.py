@@ -31,10 +31,12 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_module 
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node import (
     UNIT,
     allow_join,
+    boot_failure,
     epmd_names,
     forbid_join,
     has_data,
-    recent_log,
+    main_pid,
+    restarts,
     run,
     start_blockers,
     systemctl,
@@ -42,6 +44,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node im
 )
 
 DENIAL_SECONDS = 6
+HOPELESS_RESTARTS = 3
 
 
 class Work:
@@ -51,6 +54,7 @@ class Work:
         """Prepare."""
         self.module, self.params = module, module.params
         self.deadline = Deadline(self.params["timeout"])
+        self.restarts_before = restarts()
         self.result: dict[str, Any] = {"changed": False, "started": False, "definitions_changed": []}
 
     def converge(self) -> None:
@@ -143,8 +147,22 @@ class Work:
         """Stop and start the node."""
         self.may_stop(clients)
         self.result["started"] = True
+        before = main_pid()
         if not self.module.check_mode:
-            systemctl("restart", UNIT, timeout=max(30.0, self.deadline.left))
+            systemctl("restart", "--no-block", UNIT)
+            # The old process would still answer for a moment.
+            self.wait_for_new_start(before)
+
+    def wait_for_new_start(self, before: str) -> None:
+        """Wait until the unit has another main process than before."""
+        while main_pid() in {before, "0"}:
+            if self.deadline.over:
+                raise GateError(
+                    f"{self.params['member']}: expected {UNIT} to stop and start, found the old process still"
+                )
+            if said := self.hopeless():
+                raise RabbitmqError(said)
+            time.sleep(POLL_SECONDS)
 
     def stop(self, clients: Clients) -> None:
         """Stop the node."""
@@ -154,10 +172,10 @@ class Work:
 
     def hopeless(self) -> str:
         """Say why waiting is pointless, empty while it is not."""
-        state = unit_state()
-        if state in {"failed", "inactive"}:
-            said = recent_log() or "none"
-            return f"{self.params['member']}: expected {UNIT} to run, found it {state}; its last errors: {said}"
+        state, tries = unit_state(), restarts() - self.restarts_before
+        if state in {"failed", "inactive"} or tries >= HOPELESS_RESTARTS:
+            found = f"{tries} failed starts" if tries > 0 else state
+            return f"{self.params['member']}: expected {UNIT} to run, found {found}; the broker says: {boot_failure()}"
         return ""
 
     def define(self, clients: Clients, wish: dict[str, Any]) -> None:

@@ -56,7 +56,10 @@ EXAMPLES = r"""
   holdfast.stateful.service_status_info:
     services:
       - contract: "{{ service_contracts['orders-db'] }}"
-        credentials: {name: lab1, user: monitor, password: "{{ lookup('holdfast.stateful.secret', 'orders-db/monitor') }}"}
+        credentials:
+          name: lab1
+          user: monitor
+          password: "{{ lookup('holdfast.stateful.secret', 'orders-db/monitor') }}"
 """
 
 RETURN = r"""

@@ -42,12 +42,21 @@ def with_host_variable(name, value):
 
 CASES = {
     "unknown key": (with_catalog(lambda c: c["orders-db"].update(ownr="x")), ["orders-db.ownr", "owner"]),
-    "unknown nested key": (with_catalog(lambda c: c["orders-db"]["data"][0].update(clas="durable")), ["orders-db.data[0].clas"]),
-    "wrong type": (with_catalog(lambda c: c["sessions"]["budget"].update(rto_seconds="soon")), ["sessions.budget", "rto_seconds"]),
+    "unknown nested key": (
+        with_catalog(lambda c: c["orders-db"]["data"][0].update(clas="durable")),
+        ["orders-db.data[0].clas"],
+    ),
+    "wrong type": (
+        with_catalog(lambda c: c["sessions"]["budget"].update(rto_seconds="soon")),
+        ["sessions.budget", "rto_seconds"],
+    ),
     "list instead of dictionary": (with_catalog(lambda c: c.update(events=[1, 2])), ["events"]),
     "unknown engine": (with_catalog(lambda c: c["events"].update(engine="kafka")), ["events.engine", "kafka"]),
     "missing owner": (with_catalog(lambda c: c["events"].pop("owner")), ["events", "owner"]),
-    "no such group": (with_catalog(lambda c: c["events"].update(members_group="nobody")), ["events.members_group", "nobody"]),
+    "no such group": (
+        with_catalog(lambda c: c["events"].update(members_group="nobody")),
+        ["events.members_group", "nobody"],
+    ),
     "empty group": (with_hosts(lambda g: g.update(events={"hosts": {}})), ["events"]),
     "even number of members": (
         with_hosts(lambda g: g.update(events={"hosts": {"lab1": None, "lab2": None}})),
@@ -56,7 +65,10 @@ CASES = {
     "same port twice": (with_catalog(lambda c: c["sessions"].update(port=5432)), ["5432", "sessions"]),
     "too little memory": (with_host_variable("host_baseline_memory_mb", 400), ["lab2", "memory"]),
     "unreachable host": (with_host_variable("lab_address", 99), ["lab2", "unreachable"]),
-    "RPO 0 in Redis": (with_catalog(lambda c: c["sessions"]["budget"].update(rpo_seconds=0)), ["sessions.budget.rpo_seconds"]),
+    "RPO 0 in Redis": (
+        with_catalog(lambda c: c["sessions"]["budget"].update(rpo_seconds=0)),
+        ["sessions.budget.rpo_seconds"],
+    ),
     "cacheable beside durable": (
         with_catalog(lambda c: c["sessions"]["data"].append({"name": "pages", "class": "cacheable"})),
         ["sessions.data"],

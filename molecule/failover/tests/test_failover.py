@@ -17,7 +17,9 @@ SERVICES = {"orders-db": "postgres", "sessions": "redis", "events": "rabbitmq"}
 def hosts(request):
     """Connect to the hosts by name."""
     config = request.config.option.ssh_config
-    return {name: testinfra.get_host(f"ssh://{name}", ssh_config=config, sudo=True) for name in ("lab1", "lab2", "lab3")}
+    return {
+        name: testinfra.get_host(f"ssh://{name}", ssh_config=config, sudo=True) for name in ("lab1", "lab2", "lab3")
+    }
 
 
 def leader_of(service, engine, hosts, run):
@@ -36,16 +38,21 @@ def test_leader_is_killed(service, engine, hosts, record_property):
     ledger.start()
     harness.wait_for("first acknowledged writes", lambda: len(ledger.acknowledged) > 50, 30)
     old = leader_of(service, engine, hosts, run)
-    hosts[old].check_output(f"systemctl kill --signal=KILL --kill-whom=all {UNITS[engine]}; systemctl stop {UNITS[engine]}")
+    hosts[old].check_output(
+        f"systemctl kill --signal=KILL --kill-whom=all {UNITS[engine]}; systemctl stop {UNITS[engine]}"
+    )
     at_kill = len(ledger.acknowledged)
-    harness.wait_for(f"{service}: writes after the kill of {old}", lambda: len(ledger.acknowledged) > at_kill + 50, budget + 20)
+    harness.wait_for(
+        f"{service}: writes after the kill of {old}", lambda: len(ledger.acknowledged) > at_kill + 50, budget + 20
+    )
     ledger.stop()
     new = {"postgres": None, "redis": None}.get(engine, old)
     if new is None:
         new = harness.wait_for("a new leader", lambda: harness.status()[service]["leader"], 30)
         assert new != old, f"{service}: {old} still leads although it was killed"
     missing, stall = ledger.missing(), ledger.longest_stall()
-    print(f"{service}: {old} killed, stall {stall:.2f} s of {budget} s, {len(ledger.acknowledged)} acknowledged, {len(missing)} lost")
+    figures = f"stall {stall:.2f} s of {budget} s, {len(ledger.acknowledged)} acknowledged, {len(missing)} lost"
+    print(f"{service}: {old} killed, {figures}")
     record_property("stall_seconds", round(stall, 3))
     assert not missing, f"{service}: {len(missing)} acknowledged writes are lost, first {missing[:10]}"
     assert stall <= budget, f"{service}: {stall:.1f} s without acknowledged writes, the budget is {budget} s"

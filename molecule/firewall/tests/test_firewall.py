@@ -16,7 +16,8 @@ def peers(request):
     """Connect to all three hosts, for packets from one to another."""
     options = request.config.option
     return {
-        name: testinfra.get_host(f"ssh://{name}", ssh_config=options.ssh_config, sudo=True) for name in ("lab1", "lab2", "lab3")
+        name: testinfra.get_host(f"ssh://{name}", ssh_config=options.ssh_config, sudo=True)
+        for name in ("lab1", "lab2", "lab3")
     }
 
 
@@ -33,10 +34,7 @@ def listeners(peers):
 
 def connects(host, address, port):
     script = f"import socket; socket.create_connection(('{address}', {port}), timeout=1.5)"
-    for _attempt in range(3):
-        if host.run(f'python3 -c "{script}"').rc == 0:
-            return True
-    return False
+    return any(host.run(f'python3 -c "{script}"').rc == 0 for _attempt in range(3))
 
 
 def test_declared_port_is_open_to_the_declared_source_only(peers, listeners):

@@ -37,7 +37,9 @@ def traces() -> dict[str, list[str]]:
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "processes": output("ps", "-ww", "-eo", "args"),
         "devices": output("ip", "-brief", "link"),
-        "routes": "\n".join(f"{LAB.id} {line}" for line in output("ip", "route", "show", "root", LAB.network).splitlines()),
+        "routes": "\n".join(
+            f"{LAB.id} {line}" for line in output("ip", "route", "show", "root", LAB.network).splitlines()
+        ),
         "blackholes": "\n".join(
             f"{LAB.id} {line}" for line in output("ip", "route", "show", "type", "blackhole", LAB.network).splitlines()
         ),
@@ -45,7 +47,10 @@ def traces() -> dict[str, list[str]]:
         "cgroups": "\n".join(str(path) for path in Path("/sys/fs/cgroup").glob(f"*/holdfast-{LAB.id}-*")),
         "files": "\n".join(str(path) for path in Path(LAB.machine_dir).parent.glob(f"{LAB.id}*")),
     }
-    found = {kind: [line for line in text.splitlines() if LAB.id in line and "pytest" not in line] for kind, text in commands.items()}
+    found = {
+        kind: [line for line in text.splitlines() if LAB.id in line and "pytest" not in line]
+        for kind, text in commands.items()
+    }
     return {kind: lines for kind, lines in found.items() if lines}
 
 
@@ -126,7 +131,9 @@ def test_missing_privilege_is_refused_before_any_change(tmp_path):
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *harness.playbook_argv("create_lab.yml")],
         cwd=harness.ROOT,
-        env=harness.environment(HOME="/tmp", ANSIBLE_LOCAL_TEMP="/tmp/.holdfast-nobody", HOLDFAST_VAULT_PASSWORD_FILE=str(password)),  # noqa: S108
+        env=harness.environment(
+            HOME="/tmp", ANSIBLE_LOCAL_TEMP="/tmp/.holdfast-nobody", HOLDFAST_VAULT_PASSWORD_FILE=str(password)
+        ),
         capture_output=True,
         text=True,
         check=False,

@@ -74,12 +74,6 @@ def test_a_queue_without_a_type_is_a_quorum_queue(host, queue, target):
     assert f"{queue}\tquorum" in listed.stdout
 
 
-def test_a_transient_queue_is_not_declared_by_accident(channel):
-    # A quorum queue is durable: the broker refuses instead of keeping messages on one member.
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
-        channel.queue_declare(f"test-{secrets.token_hex(4)}", durable=False, exclusive=False)
-
-
 @pytest.mark.parametrize("user", ["guest", "admin", "monitor", "events_app"])
 def test_a_wrong_password_is_refused(target, user):
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):

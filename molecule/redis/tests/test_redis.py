@@ -80,13 +80,18 @@ def test_old_tls_is_refused(target):
     # Without this the client itself would refuse, and the test would say nothing about the server.
     context.set_ciphers("DEFAULT@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises((ssl.SSLError, ConnectionResetError)), socket.create_connection(target.hosts[0], timeout=3) as plain:
+    with (
+        pytest.raises((ssl.SSLError, ConnectionResetError)),
+        socket.create_connection(target.hosts[0], timeout=3) as plain,
+    ):
         context.wrap_socket(plain, server_hostname=target.hosts[0][0])
 
 
 def test_without_a_login_nothing_works(target):
     with pytest.raises(redis.exceptions.AuthenticationError):
-        redis.Redis(host=target.hosts[0][0], port=target.hosts[0][1], **tls(target, username=None, password=None)).ping()
+        redis.Redis(
+            host=target.hosts[0][0], port=target.hosts[0][1], **tls(target, username=None, password=None)
+        ).ping()
 
 
 def test_a_wrong_password_is_refused(target):
@@ -155,7 +160,11 @@ def test_it_listens_on_declared_addresses_only(host):
 
 
 def test_the_sandbox_stays(host):
-    line = next(line for line in host.check_output("systemd-analyze security --no-pager redis-server.service").splitlines()[::-1] if line)
+    line = next(
+        line
+        for line in host.check_output("systemd-analyze security --no-pager redis-server.service").splitlines()[::-1]
+        if line
+    )
     assert float(re.search(r"([0-9.]+) OK", line)[1]) <= 1.2
 
 

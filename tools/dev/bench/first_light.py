@@ -4,8 +4,8 @@
     tools/dev/bench/first_light.py no-change [N]   site.yml that changes nothing: seconds and remote calls per host
     tools/dev/bench/first_light.py status [N]      holdfast status
     tools/dev/bench/first_light.py warm            make demo when everything is there
-    tools/dev/bench/first_light.py cold            make demo in a fresh clone: no image, no virtual environment, no lab
-    tools/dev/bench/first_light.py packages        site.yml on fresh hosts against apt installing the same packages there
+    tools/dev/bench/first_light.py cold            make demo in a fresh clone: no image, no virtual environment
+    tools/dev/bench/first_light.py packages        site.yml on fresh hosts against apt alone with the same packages
 
 Every command prints p50, p95 and max over its runs. Run it on an otherwise idle machine; the load average is recorded.
 """
@@ -21,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ BIN = ROOT / ".venv" / "bin"
 
 
 def run(argv: Sequence[str], cwd: Path = ROOT, **environment: str) -> float:
-    """Run a command, keep its output for a failure, and return the seconds that it took. Raises SystemExit on failure."""
+    """Run a command and return the seconds that it took. Raises SystemExit, with its output, when it fails."""
     begin = time.monotonic()
     done = subprocess.run(
         list(argv),
@@ -49,14 +50,15 @@ def run(argv: Sequence[str], cwd: Path = ROOT, **environment: str) -> float:
 
 def playbook(name: str, *extra: str, **environment: str) -> float:
     """Run a playbook and return its seconds."""
-    return run([str(BIN / "ansible-playbook"), f"playbooks/{name}", *extra], **environment)
+    return run([str(BIN / "ansible-playbook"), f"playbooks/{name}", *extra], ROOT, **environment)
 
 
 def distribution(seconds: list[float]) -> dict[str, Any]:
     """Return p50, p95, max and the raw numbers."""
     ordered = sorted(seconds)
     p95 = ordered[max(0, round(0.95 * len(ordered)) - 1)] if len(ordered) > 1 else ordered[0]
-    return {"runs": [round(s, 2) for s in seconds], "p50": round(statistics.median(ordered), 2), "p95": round(p95, 2), "max": round(ordered[-1], 2)}
+    figures = {"p50": statistics.median(ordered), "p95": p95, "max": ordered[-1]}
+    return {"runs": [round(s, 2) for s in seconds], **{name: round(value, 2) for name, value in figures.items()}}
 
 
 def no_change(repeats: int) -> dict[str, Any]:
@@ -97,28 +99,59 @@ def cold(_repeats: int) -> dict[str, Any]:
 def packages(_repeats: int) -> dict[str, Any]:
     """Compare a first run with what apt needs for the same packages on the same fresh hosts."""
     lab = {"HOLDFAST_LAB": "bench"}
-    playbook("destroy_lab.yml", **lab)
-    playbook("create_lab.yml", **lab)
-    first_run = playbook("site.yml", **lab)
-    listing = [str(BIN / "ansible"), "members", "-m", "ansible.builtin.command", "-a", "dpkg-query -W -f=${Package}\\\\n"]
-    env = {**os.environ, **lab, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_LOAD_CALLBACK_PLUGINS": "0"}
-    installed = subprocess.run([*listing, "--limit", "lab1"], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.split()
-    playbook("destroy_lab.yml", **lab)
-    playbook("create_lab.yml", **lab)
-    names = " ".join(name for name in installed if name.replace("-", "").replace(".", "").replace("+", "").isalnum() and "|" not in name and name not in ("lab1", "CHANGED", "rc=0"))
+    first_run = on_fresh_hosts(lambda: playbook("site.yml", **lab), lab)
+    names = " ".join(first_run.installed)
     script = (
-        "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; mkdir -p /etc/postgresql-common; "
-        "echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; apt-get update -qq; "
-        f"DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold {names}"
+        "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; "
+        "mkdir -p /etc/postgresql-common; "
+        "echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; "
+        "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
+        f"-o Dpkg::Options::=--force-confold {names}"
     )
-    apt = run([str(BIN / "ansible"), "members", "-b", "-m", "ansible.builtin.shell", "-a", script], **lab)
+    shell = [str(BIN / "ansible"), "members", "-b", "-m", "ansible.builtin.shell", "-a", script]
+    apt = on_fresh_hosts(lambda: run(shell, ROOT, **lab), lab)
     playbook("destroy_lab.yml", **lab)
-    return {"site_first_run": round(first_run, 1), "apt_alone": round(apt, 1), "ratio": round(first_run / apt, 2)}
+    return {
+        "site_first_run": round(first_run.seconds, 1),
+        "apt_alone": round(apt.seconds, 1),
+        "ratio": round(first_run.seconds / apt.seconds, 2),
+        "packages": len(first_run.installed),
+    }
+
+
+@dataclass
+class OnFreshHosts:
+    """How long a step took, and which packages it had installed in the end."""
+
+    seconds: float
+    installed: list[str]
+
+
+def on_fresh_hosts(step: Callable[[], float], lab: dict[str, str]) -> OnFreshHosts:
+    """Run a step on hosts that were just made, and return its seconds and the packages that are new."""
+    playbook("destroy_lab.yml", **lab)
+    playbook("create_lab.yml", **lab)
+    before = installed_on("lab1", lab)
+    seconds = step()
+    return OnFreshHosts(seconds, sorted(installed_on("lab1", lab) - before))
+
+
+def installed_on(host: str, lab: dict[str, str]) -> set[str]:
+    """Return the names of the packages installed on a lab host."""
+    argv = [str(BIN / "holdfast"), "lab", "ssh", host, "--", "dpkg-query", "-W", "-f=PKG=${Package}\\\\n"]
+    done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **lab}, capture_output=True, text=True, check=True)
+    return {line.removeprefix("PKG=") for line in done.stdout.split() if line.startswith("PKG=")}
 
 
 def main() -> None:
     """Run the measurement that the command line names."""
-    commands = {"no-change": (no_change, 5), "status": (status, 10), "warm": (warm, 3), "cold": (cold, 1), "packages": (packages, 1)}
+    commands = {
+        "no-change": (no_change, 5),
+        "status": (status, 10),
+        "warm": (warm, 3),
+        "cold": (cold, 1),
+        "packages": (packages, 1),
+    }
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     measure, repeats = commands[sys.argv[1]]

@@ -51,7 +51,8 @@ def test_a_healthy_cluster_has_no_blocker() -> None:
         (cluster({B: {"alarms": ("disk",)}}), "b: expected no alarm, found the disk alarm"),
         (cluster({B: {"partitions": (C,)}}), "b: expected no partition, found it cut off from c"),
         (cluster({B: {"draining": True}}), "b: expected it in service, found maintenance mode"),
-        (cluster(versions={A: "4.0.5", B: "4.0.9"}), "versions: expected one"),
+        (cluster(versions={A: "4.0.5", B: "4.0.9", C: "4.0.5"}), "versions: expected one"),
+        (cluster(versions={A: "4.0.5", C: "4.0.5"}), "b: expected it to serve, found it still booting"),
         (cluster(queues=(queue(leader=""),)), "queue v/q: expected an elected leader, found none"),
         (cluster({B: {"running": False}}, (queue(leader=B),)), "queue v/q: expected an elected leader, found rabbit@b"),
         (cluster(queues=(queue(online=(A, B)),)), "queue v/q: expected all members online, found no c"),
@@ -67,7 +68,7 @@ def test_a_foreign_member_and_a_foreign_name_are_blockers() -> None:
 
 
 def test_rolling_work_allows_what_it_causes() -> None:
-    seen = cluster({B: {"draining": True}}, versions={A: "4.0.5", B: "4.1.0"})
+    seen = cluster({B: {"draining": True}}, versions={A: "4.0.5", B: "4.1.0", C: "4.0.5"})
     assert blockers(seen, NAMES, in_maintenance=["b"], mixed_versions=True) == []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node import (
+    boot_failure,
     has_data,
     parse_names,
     start_blockers,
@@ -47,3 +48,12 @@ def test_data_is_what_a_cluster_left(tmp_path: Path) -> None:
     assert not has_data("rabbit@a", str(tmp_path))
     (node / "schema.DAT").touch()
     assert has_data("rabbit@a", str(tmp_path))
+
+
+def test_a_failed_start_is_quoted_in_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    log.write_text(
+        "BOOT FAILED\n===\nold\n\nBOOT FAILED\n===========\nError during startup: {error,\n   why}\n\nKernel pid x"
+    )
+    assert boot_failure(str(log)) == "Error during startup: {error, why}"
+    assert boot_failure(str(tmp_path / "none")) == "no log"

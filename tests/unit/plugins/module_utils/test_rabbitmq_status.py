@@ -27,12 +27,12 @@ def test_errors_become_a_state(contract: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("leaders", "shown"), [([A, A, B], "a"), ([A, B], None), ([], None), ([B], "b")])
 def test_the_leader_is_the_member_with_most_queue_leaders(leaders: list[str], shown: str | None) -> None:
     nodes = (Node(A, running=True), Node(B, running=True))
-    seen = Cluster(A, "events", "4.0.5", "27", nodes, tuple(map(queue, leaders)), {A: "4.0.5"})
+    seen = Cluster(A, "events", "4.0.5", "27", nodes, tuple(map(queue, leaders)), {A: "4.0.5", B: "4.0.5"})
     assert summarise(seen, ["a", "b"], "a")["leader"] == shown
 
 
 def test_a_member_in_maintenance_is_described_by_another() -> None:
     nodes = (Node(A, running=True, draining=True), Node(B, running=True))
-    found = summarise(Cluster(B, "events", "4.0.5", "27", nodes), ["a", "b"], "a")
+    found = summarise(Cluster(B, "events", "4.0.5", "27", nodes, (), {A: "4.0.5", B: "4.0.5"}), ["a", "b"], "a")
     assert found["state"] == "maintenance"
     assert len(found["problems"]) == 1
