@@ -13,10 +13,10 @@ version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
   - Refuses unless the service is healthy. Prefers the candidate by its priority, pauses writes, waits until the
-    candidate has everything that was acknowledged, orders Sentinel to fail over, demotes the old master, and waits until all
-    members follow.
-  - The pause is always ended, also when a step fails; where a server can't be reached it ends by itself. A server that was
-    replaced never takes writes again as a master.
+    candidate has everything that was acknowledged, orders Sentinel to fail over, demotes the old master, and waits
+    until all members follow.
+  - The pause is always ended, also when a step fails; where a server can't be reached it ends by itself. A server
+    that was replaced never takes writes again as a master.
   - A master that moved while the service had a problem is not moved back.
 extends_documentation_fragment:
   - holdfast.stateful.redis

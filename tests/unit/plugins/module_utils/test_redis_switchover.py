@@ -51,7 +51,7 @@ def test_nobody_fit_is_refused(seen: dict[str, Any], candidate: str | None) -> N
 
 
 class Service:
-    """A tiny service: an old master, a candidate and a Sentinel that follow a script, and remember what they were told."""
+    """An old master, a candidate and a Sentinel that follow a script, and remember what they were told."""
 
     def __init__(self, offset: int = 10, promotes: bool = True, failing: dict[str, Exception] | None = None) -> None:
         self.offset, self.promotes, self.failing = offset, promotes, failing or {}
