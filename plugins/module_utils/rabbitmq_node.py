@@ -7,9 +7,10 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import node_name
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api import RabbitmqError
 
 UNIT = "rabbitmq-server.service"
@@ -105,9 +106,7 @@ def parse_names(data: bytes) -> list[str]:
     return [line.split()[1] for line in lines if line.startswith("name ") and len(line.split()) > 1]
 
 
-def start_blockers(
-    me: str, *, data_here: bool, peers: Mapping[str, str], member_of: Callable[[str], bool] | None = None
-) -> list[str]:
+def start_blockers(me: str, *, data_here: bool, peers: Mapping[str, str]) -> list[str]:
     """Return why the local node must not start yet.
 
     `peers` says of every other member `blank` (known to hold no data), `running` (observed in a cluster) or why it
@@ -116,19 +115,19 @@ def start_blockers(
     """
     if data_here:
         return []
-    found = [
+    return [
         f"{me} has no data and {peer} could not be observed ({state})"
         for peer, state in sorted(peers.items())
         if state not in {"blank", "running"}
     ]
-    if member_of is None:
-        return found
+
+
+def lost_member(me: str, counting: Collection[str]) -> str:
+    """Return why a node without data must not start while peers still count it as a member, empty when none does."""
+    if not counting:
+        return ""
+    peer = min(counting)
     return (
-        found
-        + [
-            f"{me} has no data, but the cluster of {peer} still counts it as a member: it was lost or replaced; run"
-            f" 'rabbitmqctl forget_cluster_node rabbit@{me}' on {peer}, then run again"
-            for peer, state in sorted(peers.items())
-            if state == "running" and member_of(peer)
-        ][:1]
+        f"{me} has no data, but the cluster of {peer} still counts it as a member: it was lost or replaced; run"
+        f" 'rabbitmqctl forget_cluster_node {node_name(me)}' on {peer}, then run again"
     )

@@ -35,6 +35,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node im
     epmd_names,
     forbid_join,
     has_data,
+    lost_member,
     main_pid,
     restarts,
     run,
@@ -95,25 +96,28 @@ class Work:
 
     def start(self, clients: Clients, state: str) -> None:
         """Start a node that does not run, when its gate opens."""
+        if not self.module.check_mode:
+            blank = not has_data(node_name(clients.me))
+            if blank:
+                self.wait_for_peers(clients)
+                allow_join()
+            if state == "failed":
+                systemctl("reset-failed", UNIT)
+            systemctl("start", "--no-block", UNIT)
         self.result.update(changed=True, started=True)
-        if self.module.check_mode:
-            return
-        if not has_data(node_name(clients.me)):
-            self.wait_for_peers(clients)
-            allow_join()
-        if state == "failed":
-            systemctl("reset-failed", UNIT)
-        systemctl("start", "--no-block", UNIT)
 
     def wait_for_peers(self, clients: Clients) -> None:
-        """Wait until every other member is accounted for, or refuse."""
+        """Wait until every other member is accounted for, or refuse; what waiting can't cure is refused at once."""
         while True:
-            peers, counted = {}, set()
+            peers: dict[str, str] = {}
+            counting: set[str] = set()
             for name in clients.names:
                 if name != clients.me:
                     peers[name], counts_me = self.peer(clients, name)
-                    counted |= {name} if counts_me else set()
-            found = start_blockers(clients.me, data_here=False, peers=peers, member_of=counted.__contains__)
+                    counting |= {name} if counts_me else set()
+            if lost := lost_member(clients.me, counting):
+                raise GateError(lost)
+            found = start_blockers(clients.me, data_here=False, peers=peers)
             if not found:
                 return
             if self.deadline.over:

@@ -160,8 +160,9 @@ def prefer(connect: Connect, plan: Plan, trace: Trace, seconds: float) -> None:
 def hand_over(connect: Connect, plan: Plan, trace: Trace, params: Mapping[str, Any]) -> None:
     """Pause writes, let the candidate catch up, promote it, demote the old master. Whatever happens, the pause ends.
 
-    The old master must not take a write after the promotion: Sentinel itself demotes it only 8 to 18 s later, and what
-    it acknowledges until then is lost. So it is unpaused as a replica, or because nothing was promoted.
+    The old master must not take a write after the promotion: Sentinel itself demotes it many seconds later (17 s
+    measured), and what it acknowledges until then is lost. So it is unpaused as a replica, or because nothing was
+    promoted.
     """
     with plan.server(connect, plan.old) as master:
         try:
