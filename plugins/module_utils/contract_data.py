@@ -124,9 +124,9 @@ PLACEHOLDERS = frozenset(
 )
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 RESERVED_USERS: dict[str, frozenset[str]] = {
-    "postgres": frozenset({"postgres", "replicator", "rewind", "public", "patroni"}),
-    "redis": frozenset({"default", "admin", "replica", "sentinel"}),
-    "rabbitmq": frozenset({"guest", "admin"}),
+    "postgres": frozenset({"postgres", "replicator", "rewind", "public", "patroni", "monitor"}),
+    "redis": frozenset({"default", "admin", "replica", "sentinel", "monitor", "peer"}),
+    "rabbitmq": frozenset({"guest", "admin", "monitor"}),
 }
 
 # Legal range of every number in an entry, by its path below the entry.

@@ -56,6 +56,17 @@ def _leader(contract: dict[str, Any], members: list[dict[str, Any]], seen: dict[
     return leading[0] if len(leading) == 1 else None
 
 
+def _since(leader: str | None, seen: dict[str, dict[str, Any]]) -> str | None:
+    """Return since when, as the leader says, or else as the member says that remembers longest."""
+    if leader is None:
+        return None
+    own = seen.get(leader, {}).get("leader_since")
+    known = sorted(
+        item["leader_since"] for item in seen.values() if item.get("leader_since") and item.get("leader") == leader
+    )
+    return own or (known[0] if known else None)
+
+
 def _budget(contract: dict[str, Any], members: list[dict[str, Any]], problems: list[str]) -> dict[str, Any]:
     budget, topology = contract["budget"], contract["topology"]
     reasons = []
@@ -105,7 +116,7 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
         if len(versions) > 1:
             problems.append(f"members run different versions: {', '.join(sorted(map(str, versions)))}")
         leader = _leader(contract, members, seen)
-        since = seen[leader].get("leader_since") if leader in seen else None
+        since = _since(leader, seen)
         port = contract["settings"]["port"]
         result.append(
             {
