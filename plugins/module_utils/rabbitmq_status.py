@@ -26,7 +26,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api imp
 def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Return the state of the member on this host; an error is a state, never an exception.
 
-    `credentials` holds the password of the user monitor under the key `monitor`. There is no cluster leader: `leader`
+    `credentials` holds the password of the user monitor under the key `password`. There is no cluster leader: `leader`
     is the member with most queue leaders, or None when two have as many or no queue is replicated (docs/adr/0052).
     """
     empty: dict[str, Any] = {
@@ -55,7 +55,7 @@ def describe(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeou
         return {"problems": [f"{me}: expected it among the members {', '.join(members)}, found that it is not"]}
     order = [me, *(name for name in members if name != me)]
     until = time.monotonic() + timeout
-    port, password = int(contract["settings"]["management_port"]), str(credentials["monitor"])
+    port, password = int(contract["settings"]["management_port"]), str(credentials["password"])
     apis = [
         Api(members[name], port, MONITOR_USER, password, ca_file=CA_FILE, timeout=max(0.2, timeout / len(order)))
         for name in order

@@ -40,8 +40,13 @@ options:
   upgrade_package:
     description: Package whose candidate version is compared with the installed one, as RV(package).
     type: str
+  upgrade_with:
+    description: Packages that are upgraded together with O(upgrade_package).
+    type: list
+    elements: str
+    default: []
   upgrade_target:
-    description: Version to compare with instead of the candidate, V(latest) for the candidate.
+    description: Version that the candidate must be, V(latest) for any.
     type: str
     default: latest
 """
@@ -75,7 +80,7 @@ stop_blockers:
   type: list
   elements: str
 package:
-  description: Installed and candidate version, and why the hop is refused.
+  description: Installed and candidate version, why the hop is refused, and what is older than its candidate.
   returned: with O(upgrade_package)
   type: dict
 refusal:
@@ -90,7 +95,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import hop_problem, node_name, stop_blockers
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import (
+    hop_problem,
+    node_name,
+    stop_blockers,
+    upstream,
+)
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api import Deadline, RabbitmqError
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_module import (
     CONNECTION_SPEC,
@@ -120,18 +130,35 @@ def cookie_blockers(member: str, digest: str | None) -> list[str]:
     ]
 
 
-def package_versions(package: str, target: str) -> dict[str, Any]:
-    """Return installed and candidate version, as apt knows them now, and why the hop is refused."""
-    done = run(["apt-cache", "policy", package], 60)
-    lines = (line.strip().partition(": ") for line in done.stdout.splitlines())
-    found = {key: value for key, _colon, value in lines}
-    installed, candidate = found.get("Installed", ""), found.get("Candidate", "")
-    if done.returncode != 0 or candidate in {"", "(none)"}:
-        said = done.stderr.strip() or "no candidate"
-        raise RabbitmqError(f"{package}: expected a candidate version, found {said}: check the package sources")
-    wanted = candidate if target == "latest" else target
-    problem = "" if installed in {"", "(none)"} else hop_problem(installed, wanted)
-    return {"installed": installed, "candidate": wanted, "problem": problem}
+def policies(packages: list[str]) -> dict[str, dict[str, str]]:
+    """Return what apt knows now about each package."""
+    done = run(["apt-cache", "policy", *packages], 60)
+    found: dict[str, dict[str, str]] = {}
+    table: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        if line and not line[0].isspace():
+            table = found.setdefault(line.rstrip(":"), {})
+        else:
+            key, _colon, value = line.strip().partition(": ")
+            table.setdefault(key, value)
+    if done.returncode != 0:
+        raise RabbitmqError(f"apt-cache policy: expected success, found: {done.stderr.strip()}")
+    return found
+
+
+def package_versions(package: str, others: list[str], target: str) -> dict[str, Any]:
+    """Return installed and candidate version, why the hop is refused, and what is older than its candidate."""
+    found = policies([package, *others])
+    installed, candidate = (found.get(package, {}).get(key, "(none)") for key in ("Installed", "Candidate"))
+    if candidate == "(none)":
+        raise RabbitmqError(f"{package}: expected a candidate version, found none: check the package sources")
+    outdated = [
+        name for name, table in found.items() if table.get("Installed") not in {None, "(none)", table.get("Candidate")}
+    ]
+    problem = "" if installed == "(none)" else hop_problem(installed, candidate)
+    if target != "latest" and target not in {candidate, upstream(candidate)}:
+        problem = f"expected {target} as the candidate, found {candidate}: offer that version, or change the target"
+    return {"installed": installed, "candidate": candidate, "problem": problem, "outdated": outdated}
 
 
 def main() -> None:
@@ -145,6 +172,7 @@ def main() -> None:
             "mixed_versions": {"type": "bool", "default": False},
             "cookie_sha256": {"type": "str"},
             "upgrade_package": {"type": "str"},
+            "upgrade_with": {"type": "list", "elements": "str", "default": []},
             "upgrade_target": {"type": "str", "default": "latest"},
         },
         supports_check_mode=True,
@@ -155,7 +183,9 @@ def main() -> None:
     try:
         clients = Clients(params)
         if params["upgrade_package"]:
-            result["package"] = package_versions(params["upgrade_package"], params["upgrade_target"])
+            result["package"] = package_versions(
+                params["upgrade_package"], params["upgrade_with"], params["upgrade_target"]
+            )
         if params["wait"]:
             wait_until_well(clients, Deadline(params["timeout"]), **rules)
         cluster, found = look(clients, **rules)
