@@ -71,7 +71,8 @@ def test_a_role_page_shows_entry_points_options_and_real_defaults(docs: ModuleTy
     role = tmp_path / "roles/thing"
     for name, text in {
         "meta/argument_specs.yml": (
-            "argument_specs:\n  verify: {short_description: See, options: {thing_size: {type: int, description: A|B.}}}\n"
+            "argument_specs:\n"
+            "  verify: {short_description: See, options: {thing_size: {type: int, description: A|B.}}}\n"
             "  main:\n    short_description: Do\n    description: [Twice.]\n    options:\n"
             "      thing_size: {type: int, description: A|B.}\n"
             "      thing_items: {type: list, elements: dict, required: true, description: All.,\n"
