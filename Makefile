@@ -17,8 +17,8 @@ $(VENV)/.complete: requirements.lock pyproject.toml tools/dev/install_prerequisi
 	tools/dev/install_prerequisites
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install -qq --no-compile --require-hashes --requirement requirements.lock
+	$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
 	touch $@
 
 .PHONY: demo

@@ -52,7 +52,7 @@ def certificate_problem(
     if _names(certificate) != set(names):
         return f"it is for {sorted(_names(certificate))} instead of {sorted(names)}"
     moment = now or datetime.datetime.now(datetime.UTC)
-    if certificate.not_valid_after_utc < moment + datetime.timedelta(days=renew_days):
+    if certificate.not_valid_after_utc < moment + datetime.timedelta(days=int(renew_days)):
         return f"it ends at {certificate.not_valid_after_utc.isoformat()}"
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,6 +34,17 @@ def test_example_shows_every_engine(root: Path) -> None:
     text = (root / "inventories/example/group_vars/all/service_catalog.yml").read_text(encoding="utf-8")
     catalog = yaml.safe_load(text)["service_catalog"]
     assert {entry["engine"] for entry in catalog.values()} == {"postgres", "redis", "rabbitmq"}
+
+
+@pytest.mark.parametrize("name", ["lab", "example"])
+def test_inventory_says_where_secrets_and_certificates_are_kept(name: str, root: Path, ansible: dict[str, str]) -> None:
+    """Without the two variables site.yml stops at the first secret."""
+    command = ["ansible-inventory", "--inventory", str(root / "inventories" / name), "--list"]
+    listed = subprocess.run(command, cwd=root, env=ansible, capture_output=True, text=True, check=True).stdout
+    hosts = json.loads(listed)["_meta"]["hostvars"]
+    wanted = {"holdfast_state_dir", "holdfast_secrets_file"}
+    assert hosts
+    assert {host: sorted(wanted - set(values)) for host, values in hosts.items() if wanted - set(values)} == {}
 
 
 def test_a_broken_catalog_is_refused(root: Path, ansible: dict[str, str], tmp_path: Path) -> None:

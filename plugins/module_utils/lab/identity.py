@@ -15,7 +15,7 @@ from typing import Any
 MACHINE_ROOT = Path("/var/lib/holdfast-lab")
 IMAGE_ROOT = Path(os.environ.get("HOLDFAST_LAB_CACHE", "/var/cache/holdfast-lab"))
 DEFAULT_NAME = "default"
-NAME_PATTERN = re.compile(r"^[a-z][a-z0-9-]{0,19}$")
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def identify(checkout: str, name: str = DEFAULT_NAME) -> Lab:
 
     Raises ValueError when the name can't be part of a machine name.
     """
-    if not NAME_PATTERN.match(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise ValueError(
             f"lab name {name!r}: expected 1 to 20 of a-z, 0-9 and '-', starting with a letter; "
             "set HOLDFAST_LAB to such a name"
