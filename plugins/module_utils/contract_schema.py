@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 try:
     import yaml
@@ -26,7 +26,6 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     BOUNDS,
     DEFAULT_PORT,
     DEFAULT_PORTS,
-    ENGINES,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import (
     AcceptedRisk,
@@ -138,8 +137,8 @@ def _value(name: str, option: Spec, value: object, path: str, below: str, proble
     if kind == "list":
         return _items(name, option, value, path, below, problems)
     if kind == "dict":
-        assert isinstance(value, Mapping)  # noqa: S101 - _refuse_conversion lets nothing else through
-        return _walk(option.get("options", {}), value, path, f"{below}.", problems)
+        # _refuse_conversion lets nothing but a dictionary through.
+        return _walk(option.get("options", {}), cast("Mapping[Any, Any]", value), path, f"{below}.", problems)
     plain = {key: option[key] for key in ("type", "choices") if key in option}
     verdict = ArgumentSpecValidator({name: plain}).validate({name: value})
     if verdict.error_messages:
@@ -222,7 +221,6 @@ def identifier(service: str) -> str:
 
 def _entry(service: str, values: dict[str, Any], raw: Mapping[str, Any]) -> Entry:
     engine: str = values["engine"]
-    assert engine in ENGINES  # noqa: S101 - the schema's choices say so
     budget, dcs, given_ports = values["budget"], values["dcs"], values["ports"]
     return Entry(
         service=service,
