@@ -50,6 +50,7 @@ def run_playbook(name: str, *extra: str, inventory: str | Path = "inventories/la
         playbook_argv(name, *extra, inventory=inventory),
         cwd=ROOT,
         env=environment(ANSIBLE_STDOUT_CALLBACK="ansible.posix.json", HOLDFAST_REMOTE_CALLS_FILE=str(calls_file)),
+        stdin=subprocess.DEVNULL,  # its own: Ansible refuses one that ssh has made non-blocking for everybody
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -77,6 +78,7 @@ def holdfast(*words: str, timeout: float = 300.0) -> subprocess.CompletedProcess
         [str(BIN / "holdfast"), *words],
         cwd=ROOT,
         env=environment(),
+        stdin=subprocess.DEVNULL,  # its own: Ansible refuses one that ssh has made non-blocking for everybody
         capture_output=True,
         text=True,
         timeout=timeout,

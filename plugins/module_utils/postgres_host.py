@@ -32,7 +32,7 @@ def read_data_directory(path: str) -> DataDirectory:
     try:
         if not folder.is_dir():
             return DataDirectory(path)
-        entries = sum(1 for _ in folder.iterdir())
+        entries = sum(1 for _entry in folder.iterdir())
         version = folder / "PG_VERSION"
         control = folder / "global" / "pg_control"
         major = version.read_text(encoding="ascii", errors="replace").strip() if version.exists() else None

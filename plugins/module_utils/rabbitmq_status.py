@@ -50,7 +50,7 @@ def observe_local(contract: dict[str, Any], credentials: dict[str, Any], timeout
 
 def describe(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: float, me: str) -> dict[str, Any]:
     """Ask the local member, then the others: in maintenance mode a member closes its own API."""
-    members = {str(member["name"]).split(".")[0]: str(member["address"]) for member in contract["members"]}
+    members = {str(member["name"]).split(".", maxsplit=1)[0]: str(member["address"]) for member in contract["members"]}
     if me not in members:
         return {"problems": [f"{me}: expected it among the members {', '.join(members)}, found that it is not"]}
     order = [me, *(name for name in members if name != me)]

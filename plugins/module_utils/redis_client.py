@@ -154,7 +154,7 @@ class RedisConnection:
             data, self._buffer = self._buffer[:size], self._buffer[size + 2 :]
             return data.decode("utf-8", "replace")
         if kind == b"*":
-            return [self._read() for _ in range(int(rest))] if int(rest) >= 0 else None
+            return [self._read() for _item in range(int(rest))] if int(rest) >= 0 else None
         raise ValueError(f"an unknown reply type {kind!r}")
 
 

@@ -58,7 +58,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.cgroups import hierarchies
-from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import Lab, identify
+from ansible_collections.holdfast.stateful.plugins.module_utils.lab.connections import (
+    close_connections,
+    open_connections,
+)
+from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import (
+    CONTROL_FOLDER,
+    Lab,
+    identify,
+)
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.image import Image
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.network import LabNetwork
@@ -86,14 +94,17 @@ def create(module: AnsibleModule, lab: Lab) -> dict[str, Any]:
     owner = Path(lab.machine_dir) / "owner.json"
     if not module.check_mode:
         owner.parent.mkdir(parents=True, exist_ok=True)
+        Path(CONTROL_FOLDER).expanduser().mkdir(mode=0o700, exist_ok=True)  # ssh makes it only without `-F`
         owner.write_text(json.dumps({"checkout": lab.checkout, "name": lab.name}), encoding="utf-8")
     parts += LabNetwork(lab).create(check_mode=module.check_mode)
     return {"changed": bool(parts), "parts": parts, "images": images}
 
 
 def remove(module: AnsibleModule, lab: Lab) -> dict[str, Any]:
-    """Remove hosts, network and folders; images stay, other labs use them."""
-    parts = []
+    """Remove connections, hosts, network and folders; images stay, other labs use them."""
+    parts = [f"connection {path}" for path in open_connections(lab)]
+    if not module.check_mode:
+        close_connections(lab)
     for name in machines(lab):
         parts.append(f"host {name}")
         if not module.check_mode:

@@ -93,7 +93,7 @@ class Redactor:
 
     def add_all(self, tree: object) -> None:
         """Remember every text in a structure, whatever its key: for a decrypted vault file."""
-        for _, value in _leaves(tree, ""):
+        for _key, value in _leaves(tree, ""):
             self.add(value)
 
     def learn(self, tree: object) -> None:

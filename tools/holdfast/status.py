@@ -42,7 +42,7 @@ def _strict(service: Mapping[str, Any]) -> dict[str, Any]:
         doubts.append("its health was not observed")
     result["healthy"] = service.get("healthy") is True and not doubts
     result["members"] = members
-    result["problems"] = problems + [d for d in doubts if not any(d.split(":")[0] in p for p in problems)]
+    result["problems"] = problems + [d for d in doubts if not any(d.split(":", maxsplit=1)[0] in p for p in problems)]
     return result
 
 

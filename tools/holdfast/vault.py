@@ -67,6 +67,7 @@ def read_vault_file(path: Path, root: Path, environment: Mapping[str, str]) -> o
             stdin=subprocess.DEVNULL,
             timeout=60,
             start_new_session=True,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise VaultError(f"cannot run ansible-vault on {path}: {error}") from error

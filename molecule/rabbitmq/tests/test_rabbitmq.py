@@ -61,7 +61,7 @@ def test_a_confirmed_message_is_read_from_every_other_member(target, channel, qu
     for host in range(MEMBERS):
         connection = pika.BlockingConnection(parameters(target, host))
         reader = connection.channel()
-        for _ in range(2):
+        for _number in range(2):
             method, _properties, body = reader.basic_get(queue)
             got.append(int(body))
             reader.basic_ack(method.delivery_tag)

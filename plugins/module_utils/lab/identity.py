@@ -14,6 +14,8 @@ from typing import Any
 
 MACHINE_ROOT = Path("/var/lib/holdfast-lab")
 IMAGE_ROOT = Path(os.environ.get("HOLDFAST_LAB_CACHE", "/var/cache/holdfast-lab"))
+#: Where ssh keeps its masters: short, because a socket's path has 108 bytes at most.
+CONTROL_FOLDER = "~/.ssh"
 DEFAULT_NAME = "default"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
@@ -32,6 +34,7 @@ class Lab:
     gateway: str
     state_dir: str
     machine_dir: str
+    control_path: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the lab as plain data, for templates."""
@@ -66,4 +69,5 @@ def identify(checkout: str, name: str = DEFAULT_NAME) -> Lab:
         gateway=f"{prefix}.1",
         state_dir=str(Path(root) / ".holdfast" / "lab" / name),
         machine_dir=str(MACHINE_ROOT / lab_id),
+        control_path=f"{CONTROL_FOLDER}/holdfast-{lab_id}-%h",
     )

@@ -116,6 +116,7 @@ def holdfast(root: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             timeout=120,
+            check=False,
         )
 
     return run

@@ -88,7 +88,7 @@ def test_a_signal_ends_the_run_cleanly_within_seconds(
     with started(root, marker, 2) as process:
         begin = time.monotonic()
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _out, err = process.communicate(timeout=60)
         took = time.monotonic() - begin
     assert process.returncode == 130, err
     assert took < 8
@@ -108,7 +108,7 @@ def test_what_ignores_signals_is_killed_after_the_grace(root: Path, playbook: Ca
     with started(root, marker, 2) as process:
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _out, err = process.communicate(timeout=60)
         took = time.monotonic() - begin
     assert process.returncode == 130, err
     assert took < 12
@@ -125,7 +125,7 @@ def test_a_second_ctrl_c_kills_at_once_and_still_leaves_a_summary(
         time.sleep(0.3)
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _out, err = process.communicate(timeout=60)
         took = time.monotonic() - begin
     assert process.returncode == 130, err
     assert took < 3.5

@@ -20,7 +20,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=30)
+    argv = [sys.executable, str(SCRIPT), *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_first_use_makes_a_private_password_and_then_keeps_it(home: Path) -> None:

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 """Measure what first light promises, with the raw numbers kept as JSON under .cache/bench/.
 
-    tools/dev/bench/first_light.py no-change [N]   site.yml that changes nothing: seconds and remote calls per host
-    tools/dev/bench/first_light.py status [N]      holdfast status
-    tools/dev/bench/first_light.py warm            make demo when everything is there
-    tools/dev/bench/first_light.py cold            make demo in a fresh clone: no image, no virtual environment
-    tools/dev/bench/first_light.py packages        site.yml on fresh hosts against apt alone with the same packages
+    tools/dev/bench/first_light no-change [N]   site.yml that changes nothing: seconds and remote calls per host
+    tools/dev/bench/first_light status [N]      holdfast status
+    tools/dev/bench/first_light warm            make demo when everything is there
+    tools/dev/bench/first_light cold            make demo in a fresh clone: no image, no virtual environment
+    tools/dev/bench/first_light packages        site.yml on fresh hosts against apt alone with the same packages
 
 Every command prints p50, p95 and max over its runs. Run it on an otherwise idle machine; the load average is recorded.
 """
@@ -65,7 +64,7 @@ def no_change(repeats: int) -> dict[str, Any]:
     """Time site.yml on hosts that are as they should be."""
     playbook("site.yml")
     calls_file = RESULTS / "calls.json"
-    seconds = [playbook("site.yml", HOLDFAST_REMOTE_CALLS_FILE=str(calls_file)) for _ in range(repeats)]
+    seconds = [playbook("site.yml", HOLDFAST_REMOTE_CALLS_FILE=str(calls_file)) for _run in range(repeats)]
     calls = {host: seen["total"] for host, seen in json.loads(calls_file.read_text())["hosts"].items()}
     return {**distribution(seconds), "remote_calls_per_host": calls}
 
@@ -73,13 +72,13 @@ def no_change(repeats: int) -> dict[str, Any]:
 def status(repeats: int) -> dict[str, Any]:
     """Time holdfast status."""
     run([str(BIN / "holdfast"), "status"])
-    return distribution([run([str(BIN / "holdfast"), "status"]) for _ in range(repeats)])
+    return distribution([run([str(BIN / "holdfast"), "status"]) for _run in range(repeats)])
 
 
 def warm(repeats: int) -> dict[str, Any]:
     """Time make demo with everything there."""
     run(["make", "demo"])
-    return distribution([run(["make", "demo"]) for _ in range(repeats)])
+    return distribution([run(["make", "demo"]) for _run in range(repeats)])
 
 
 def cold(_repeats: int) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_calls_of_forked_workers_arrive() -> None:
     for number in range(8):
         child = os.fork()
         if child == 0:
-            for _ in range(100):
+            for _call in range(100):
                 call(tally, Action("x" * 5000), f"h{number}")
             os._exit(0)
         children.append(child)

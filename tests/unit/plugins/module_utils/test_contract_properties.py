@@ -99,7 +99,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """Return a near-valid entry with some values replaced, removed or added."""
     entry = copy.deepcopy(draw(near_valid()))
-    for _ in range(draw(st.integers(0, 3))):
+    for _change in range(draw(st.integers(0, 3))):
         options = places(entry)
         if not options:
             break

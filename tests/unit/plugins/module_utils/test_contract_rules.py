@@ -80,7 +80,7 @@ def entry(engine: str, patch: dict[str, Any]) -> dict[str, Any]:
     """Return a valid entry with some keys replaced; a dotted key reaches into a dictionary."""
     found: dict[str, Any] = copy.deepcopy(BASES[engine])
     for key, value in patch.items():
-        first, _, rest = key.partition(".")
+        first, _dot, rest = key.partition(".")
         if rest:
             found.setdefault(first, {})[rest] = value
         else:

@@ -19,9 +19,9 @@ OTHER = [("holdfast", VaultSecret(b"wrong"))]
 
 
 def ensure(
-    path: Path, *names: str, vault: Any = VAULT, check: bool = False, length: int = 32
+    path: Path, *names: str, vault: Any = None, check: bool = False, length: int = 32
 ) -> tuple[bool, list[str]]:
-    return secrets_file.ensure(path, list(names), length, vault, "holdfast", check)
+    return secrets_file.ensure(path, list(names), length, vault or VAULT, "holdfast", check)
 
 
 def test_generate_only_what_is_missing(tmp_path: Path) -> None:
