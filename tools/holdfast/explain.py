@@ -63,7 +63,9 @@ def _render_decisions(decisions: Iterable[Mapping[str, Any]], console: Console) 
     from rich.text import Text
 
     rows = [(str(d.get("setting")), _short(d.get("value")), str(d.get("because"))) for d in decisions]
-    if console.width >= _WIDE and all(len(setting) + min(len(value), 24) <= _WIDE - 50 for setting, value, _why in rows):
+    if console.width >= _WIDE and all(
+        len(setting) + min(len(value), 24) <= _WIDE - 50 for setting, value, _why in rows
+    ):
         table = _table("What was decided, and why", "setting", "value", "because")
         table.columns[0].no_wrap = True
         table.columns[1].max_width = 24

@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import abc
+import socket
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+#: The first byte of a TLS alert record (RFC 8446, section 5.1).
+TLS_ALERT = b"\x15"
 
 
 class ProbeError(Exception):
@@ -105,3 +109,21 @@ def refused(name: str, attempt: Any, expected: tuple[type[BaseException], ...], 
     except Exception as error:  # noqa: BLE001 - whatever else happened is evidence that the refusal was not seen
         return Check(name, False, f"failed, but not as a refusal: {type(error).__name__}: {str(error)[:120]}")
     return Check(name, False, "was accepted")
+
+
+def plain_text_refused(host: str, port: int, greeting: bytes, timeout: float = 3.0) -> Check:
+    """Greet a port without TLS: it must take the connection, then close it or send a TLS alert, and say nothing else."""
+    name = "plain text is refused"
+    try:
+        with socket.create_connection((host, port), timeout=timeout) as connection:
+            try:
+                connection.sendall(greeting)
+                answer = connection.recv(64)
+            except (ConnectionResetError, BrokenPipeError):
+                answer = b""
+    except OSError as error:
+        return Check(name, False, f"failed, but not as a refusal: {type(error).__name__}: {error}")
+    if not answer:
+        return Check(name, True, f"{host}:{port} closed the connection")
+    alert = answer[:1] == TLS_ALERT
+    return Check(name, alert, f"{host}:{port} answered with {'a TLS alert' if alert else repr(answer[:32])}")

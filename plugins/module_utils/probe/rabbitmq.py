@@ -11,9 +11,9 @@ import ssl
 from typing import Any
 
 import pika
-from pika.exceptions import AMQPConnectionError, AMQPError, ProbableAuthenticationError
+from pika.exceptions import AMQPError, ProbableAuthenticationError
 
-from .base import Check, Probe, ProbeError, refused
+from .base import Check, Probe, ProbeError, plain_text_refused, refused
 
 QUEUE = "holdfast.probe."
 
@@ -24,7 +24,7 @@ class RabbitmqProbe(Probe):
     _connection: Any = None
     _channel: Any = None
 
-    def _parameters(self, host: str, port: int, *, tls: bool = True) -> pika.ConnectionParameters:
+    def _parameters(self, host: str, port: int) -> pika.ConnectionParameters:
         target = self.target
         context = ssl.create_default_context(cafile=target.ca_file)
         return pika.ConnectionParameters(
@@ -32,7 +32,7 @@ class RabbitmqProbe(Probe):
             port=port,
             virtual_host=target.vhost,
             credentials=pika.PlainCredentials(target.user, target.password),
-            ssl_options=pika.SSLOptions(context, server_hostname=host) if tls else None,
+            ssl_options=pika.SSLOptions(context, server_hostname=host),
             heartbeat=5,
             blocked_connection_timeout=target.timeout,
             socket_timeout=min(2.0, target.timeout),
@@ -114,11 +114,7 @@ class RabbitmqProbe(Probe):
         guest = RabbitmqProbe(dataclasses.replace(self.target, user="guest", password="guest"))  # noqa: S106
         wrong = RabbitmqProbe(dataclasses.replace(self.target, password="not-the-password"))  # noqa: S106
         return [
-            refused(
-                "plain text is refused",
-                lambda: pika.BlockingConnection(self._parameters(host, port, tls=False)).close(),
-                (AMQPConnectionError, OSError),
-            ),
+            plain_text_refused(host, port, b"AMQP\x00\x00\x09\x01"),
             refused(
                 "guest is refused",
                 lambda: pika.BlockingConnection(guest._parameters(host, port)).close(),

@@ -10,11 +10,11 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from .base import Check, Probe, ProbeError, refused
+from .base import Check, Probe, ProbeError, plain_text_refused, refused
 
 KEY = "holdfast:probe:"
 
@@ -88,13 +88,11 @@ class RedisProbe(Probe):
         """Plain text, the default user, a wrong password and a dangerous command."""
         host, port = self.target.hosts[0]
         wrong = dataclasses.replace(self.target, password="not-the-password")  # noqa: S106
-        options: dict[str, Any] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "retry": Retry(NoBackoff(), 0)}
-        plain = redis.Redis(host=host, port=port, **options)
         anonymous = redis.Redis(host=host, port=port, **self._tls(username=None, password=None))
         stranger = redis.Redis(host=host, port=port, **RedisProbe(wrong)._tls())
         own = redis.Redis(host=host, port=port, **self._tls())
         return [
-            refused("plain text is refused", plain.ping, (ConnectionError,)),
+            plain_text_refused(host, port, b"PING\r\n"),
             refused("the default user is refused", anonymous.ping, (AuthenticationError,)),
             refused("a wrong password is refused", stranger.ping, (AuthenticationError,)),
             refused("FLUSHALL is refused", own.flushall, (NoPermissionError,)),

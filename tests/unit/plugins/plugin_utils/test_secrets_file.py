@@ -18,9 +18,7 @@ VAULT = [("holdfast", VaultSecret(b"right"))]
 OTHER = [("holdfast", VaultSecret(b"wrong"))]
 
 
-def ensure(
-    path: Path, *names: str, vault: Any = None, check: bool = False, length: int = 32
-) -> tuple[bool, list[str]]:
+def ensure(path: Path, *names: str, vault: Any = None, check: bool = False, length: int = 32) -> tuple[bool, list[str]]:
     return secrets_file.ensure(path, list(names), length, vault or VAULT, "holdfast", check)
 
 

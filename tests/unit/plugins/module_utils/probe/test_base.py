@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
 import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils.probe import ProbeError, Target, probe_for
-from ansible_collections.holdfast.stateful.plugins.module_utils.probe.base import Check, Probe, refused
+from ansible_collections.holdfast.stateful.plugins.module_utils.probe.base import (
+    Check,
+    Probe,
+    plain_text_refused,
+    refused,
+)
 
 SECRET = "the-password-of-the-application"
 TARGET = Target("orders-db", "postgres", (("192.0.2.1", 5432),), "app", SECRET, "/ca.crt")
@@ -133,3 +143,44 @@ def test_an_unknown_engine_has_no_probe() -> None:
 def test_every_engine_has_a_probe(engine: str) -> None:
     target = Target("x", engine, (), "app", SECRET, "/ca.crt")
     assert probe_for(target).target is target
+
+
+@contextlib.contextmanager
+def listener(answer: bytes) -> Iterator[tuple[str, int]]:
+    """A server on loopback that reads a greeting, sends `answer` and hangs up."""
+
+    def serve() -> None:
+        connection, _address = server.accept()
+        with connection:
+            connection.recv(64)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "said"),
+    [
+        (b"", True, "closed the connection"),
+        (b"\x15\x03\x01\x00\x02\x02\x28", True, "a TLS alert"),
+        (b"-NOAUTH Authentication required.\r\n", False, "NOAUTH"),
+        (b"+PONG\r\n", False, "PONG"),
+    ],
+)
+def test_only_a_closed_connection_or_an_alert_refuses_plain_text(answer: bytes, ok: bool, said: str) -> None:
+    with listener(answer) as (host, port):
+        seen = plain_text_refused(host, port, b"PING\r\n")
+    assert seen.ok is ok
+    assert said in seen.detail
+
+
+def test_a_port_that_nobody_answers_proves_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+    seen = plain_text_refused(host, port, b"PING\r\n")
+    assert not seen.ok
+    assert "not as a refusal" in seen.detail
