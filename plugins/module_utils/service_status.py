@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 UNKNOWN = "unknown"
@@ -12,6 +13,24 @@ WORKING = {"running", "streaming"}
 LEADING = {"leader", "primary", "master"}
 #: Engines where one member leads the whole service; RabbitMQ has a leader for each queue instead.
 SINGLE_LEADER = {"postgres", "redis"}
+
+#: What an observer of a local member needs of a contract; decisions and the rest would only be copied around.
+OBSERVED_KEYS = ("service", "engine", "members", "settings", "budget", "topology")
+
+
+def status_requests(contracts: dict[str, Any], host: str, secrets: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what `service_status_info` sends to `host`: its services, each with its monitoring password.
+
+    Raises KeyError with the name of a secret that is missing.
+    """
+    return [
+        {
+            "contract": {key: contract[key] for key in OBSERVED_KEYS},
+            "credentials": {"name": host, "user": "monitor", "password": secrets[f"{service}/monitor"]},
+        }
+        for service, contract in sorted(contracts.items())
+        if host in [member["name"] for member in contract["members"]]
+    ]
 
 
 def _member(name: str, seen: dict[str, Any] | None) -> dict[str, Any]:

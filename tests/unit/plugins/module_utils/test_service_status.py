@@ -6,7 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import WORKING, summarise
+from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import (
+    WORKING,
+    status_requests,
+    summarise,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -228,3 +232,21 @@ def test_healthy_means_all_seen_working_and_one_leader(engine: str, seen: dict[s
         assert found["leader"] in {None, *(item.get("leader") for item in seen.values() if item)}
     else:
         assert found["leader"] == (leading[0] if len(leading) == 1 else None)
+
+
+@pytest.mark.parametrize(("host", "services"), [("h1", ["orders"]), ("h2", ["orders", "sessions"]), ("d1", [])])
+def test_requests_are_for_the_services_on_the_host(host: str, services: list[str]) -> None:
+    orders = {**contract("postgres"), "service": "orders", "decisions": ["a table"]}
+    sessions = {**contract("redis"), "service": "sessions", "decisions": []}
+    sessions["members"] = sessions["members"][1:]
+    secrets = {"orders/monitor": "secret-of-orders", "sessions/monitor": "secret-of-sessions", "orders/app": "other"}
+    found = status_requests({"sessions": sessions, "orders": orders}, host, secrets)
+    assert [item["contract"]["service"] for item in found] == services
+    for item in found:
+        assert item["credentials"]["password"] == f"secret-of-{item['contract']['service']}"
+        assert "decisions" not in item["contract"], "only what an observer reads is copied to the host"
+
+
+def test_a_missing_password_is_named() -> None:
+    with pytest.raises(KeyError, match="orders/monitor"):
+        status_requests({"orders": {**contract("postgres"), "service": "orders"}}, "h1", {})
