@@ -166,9 +166,15 @@ class Ledger(threading.Thread):
 
     def missing(self) -> list[int]:
         """Return the acknowledged records that the service no longer has."""
+        return self.audit()[0]
+
+    def audit(self) -> tuple[list[int], list[int]]:
+        """Return the acknowledged records that the service no longer has, and the records that it has twice."""
         self.probe.close()
         self.probe.open()
-        found = set(self.probe.read(self.name))
+        found = self.probe.read(self.name)
         self.probe.forget(self.name)
         self.probe.close()
-        return sorted(set(self.acknowledged) - found)
+        once: set[int] = set()
+        twice = {number for number in found if number in once or once.add(number)}  # type: ignore[func-returns-value]
+        return sorted(set(self.acknowledged) - once), sorted(twice)

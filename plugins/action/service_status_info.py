@@ -34,18 +34,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             raise AnsibleActionFail("service_status_info: expected the option contracts, found none")
         path = Path(self._loader.path_dwim(str(arguments.pop("secrets_file", ""))))
         table = read_cached(path, self._loader._vault.secrets)
-        try:
-            arguments["services"] = status_requests(contracts, str(variables["inventory_hostname"]), table)
-        except KeyError as missing:
-            raise AnsibleActionFail(
-                f"service_status_info: expected the secret {missing} in {path}, found no such name:"
-                " run site.yml first, which generates it"
-            ) from None
+        arguments["services"], unasked = status_requests(contracts, str(variables["inventory_hostname"]), table)
+        problem = f"not asked: {path} holds no monitoring password of it; run site.yml, which generates one"
+        unknown = {service: {"state": "unknown", "problems": [problem]} for service in unasked}
         if not arguments["services"]:
-            result.update(changed=False, services={})
+            result.update(changed=False, services=unknown)
             return result
         answer = self._execute_module(
             module_name="holdfast.stateful.service_status_info", module_args=arguments, task_vars=variables
         )
         result.update(answer)
+        if "services" in result:
+            result["services"] = {**result["services"], **unknown}
         return result

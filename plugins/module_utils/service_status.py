@@ -18,19 +18,28 @@ SINGLE_LEADER = {"postgres", "redis"}
 OBSERVED_KEYS = ("service", "engine", "members", "settings", "budget", "topology")
 
 
-def status_requests(contracts: dict[str, Any], host: str, secrets: Mapping[str, str]) -> list[dict[str, Any]]:
+def status_requests(
+    contracts: dict[str, Any], host: str, secrets: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what `service_status_info` sends to `host`: its services, each with its monitoring password.
 
-    Raises KeyError with the name of a secret that is missing.
+    The second part of the result names the services on the host whose password nobody has generated yet.
     """
-    return [
+    here = {
+        service: contract
+        for service, contract in sorted(contracts.items())
+        if host in [member["name"] for member in contract["members"]]
+    }
+    unasked = [service for service in here if f"{service}/monitor" not in secrets]
+    requests = [
         {
             "contract": {key: contract[key] for key in OBSERVED_KEYS},
             "credentials": {"name": host, "user": "monitor", "password": secrets[f"{service}/monitor"]},
         }
-        for service, contract in sorted(contracts.items())
-        if host in [member["name"] for member in contract["members"]]
+        for service, contract in here.items()
+        if service not in unasked
     ]
+    return requests, unasked
 
 
 def _member(name: str, seen: dict[str, Any] | None) -> dict[str, Any]:

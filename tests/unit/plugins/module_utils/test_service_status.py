@@ -240,13 +240,16 @@ def test_requests_are_for_the_services_on_the_host(host: str, services: list[str
     sessions = {**contract("redis"), "service": "sessions", "decisions": []}
     sessions["members"] = sessions["members"][1:]
     secrets = {"orders/monitor": "secret-of-orders", "sessions/monitor": "secret-of-sessions", "orders/app": "other"}
-    found = status_requests({"sessions": sessions, "orders": orders}, host, secrets)
+    found, unasked = status_requests({"sessions": sessions, "orders": orders}, host, secrets)
+    assert unasked == []
     assert [item["contract"]["service"] for item in found] == services
     for item in found:
         assert item["credentials"]["password"] == f"secret-of-{item['contract']['service']}"
         assert "decisions" not in item["contract"], "only what an observer reads is copied to the host"
 
 
-def test_a_missing_password_is_named() -> None:
-    with pytest.raises(KeyError, match="orders/monitor"):
-        status_requests({"orders": {**contract("postgres"), "service": "orders"}}, "h1", {})
+def test_a_service_without_a_password_hides_no_other() -> None:
+    catalog = {name: {**contract("postgres"), "service": name} for name in ("orders", "ledger")}
+    found, unasked = status_requests(catalog, "h1", {"orders/monitor": "x"})
+    assert [item["contract"]["service"] for item in found] == ["orders"]
+    assert unasked == ["ledger"]
