@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import threading
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import harness
-from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import DEFAULT_NAME, identify
-from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine
 
 SERVICE = "orders-db"
 MEMBERS = ("lab1", "lab2", "lab3")
@@ -42,14 +39,9 @@ while True:
 """.replace("STEP", str(SAMPLE_SECONDS))
 
 
-def lab() -> object:
-    """Return the lab of this run."""
-    return identify(str(harness.ROOT), os.environ.get("HOLDFAST_LAB") or DEFAULT_NAME)
-
-
 def ssh(host: str, *words: str) -> list[str]:
     """Return the command line that runs a command on a host as an operator would."""
-    return ["ssh", "-F", str(Path(lab().state_dir) / "ssh" / "config"), host, *words]
+    return ["ssh", "-F", str(Path(harness.lab().state_dir) / "ssh" / "config"), host, *words]
 
 
 def on(host: str, command: str, check: bool = True, timeout: float = 60.0) -> str:
@@ -133,7 +125,7 @@ def mend(host: str) -> None:
 
 def addresses(*names: str) -> str:
     """Return a set of addresses as nft writes it."""
-    prefix = lab().prefix
+    prefix = harness.lab().prefix
     return "{ " + ", ".join(f"{prefix}.{10 + int(name.removeprefix('lab'))}" for name in names) + " }"
 
 
@@ -156,7 +148,7 @@ def cut_from_peers(host: str) -> None:
 
 def cut_from_clients(host: str) -> None:
     """Cut clients outside off from the database ports of a host."""
-    gateway = lab().gateway
+    gateway = harness.lab().gateway
     ports = "{ 5432, 6432 }"
     cut(host, f"ip saddr {gateway} tcp dport {ports}", f"ip daddr {gateway} tcp sport {ports}")
 
@@ -165,7 +157,7 @@ def isolate(host: str) -> None:
     """Cut a host off from every other member and from clients' database ports; SSH stays."""
     peers = addresses(*others(host))
     ports = "{ 5432, 6432 }"
-    gateway = lab().gateway
+    gateway = harness.lab().gateway
     cut(
         host,
         f"ip saddr {peers}",
@@ -173,19 +165,6 @@ def isolate(host: str) -> None:
         f"ip saddr {gateway} tcp dport {ports}",
         f"ip daddr {gateway} tcp sport {ports}",
     )
-
-
-def power_cut(host: str) -> None:
-    """Kill every process of a host at once."""
-    Machine(lab(), host).stop(hard=True)
-
-
-def power_on(host: str) -> None:
-    """Boot a host again."""
-    machine = Machine(lab(), host)
-    spec = machine.spec()
-    assert spec, f"{host} is no host of this lab"
-    machine.start(spec)
 
 
 def nothing(host: str) -> None:
@@ -233,7 +212,7 @@ FAULTS = (
         moves=False,
         goal=0.5,
     ),
-    Fault("power cut", power_cut, power_on, goal=21.0),
+    Fault("power cut", harness.power_cut, harness.power_on, goal=21.0),
     Fault(
         "unit frozen",
         lambda host: on(host, f"systemctl kill --signal=STOP --kill-whom=all {UNIT}"),

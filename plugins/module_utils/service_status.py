@@ -138,6 +138,11 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
             for member in members
             if member["host"] in seen and member["state"] not in WORKING
         ]
+        problems += [
+            f"{member['host']}: {member['state']}, but its role is unknown"
+            for member in members
+            if member["state"] in WORKING and member["role"] == UNKNOWN
+        ]
         problems += [f"{name}: {problem}" for name, item in seen.items() for problem in item.get("problems") or []]
         problems += _leader_problems(contract, members, seen)
         versions = {member["version"] for member in members if member["version"]}

@@ -78,6 +78,10 @@ UNHEALTHY: list[tuple[str, str, dict[str, Seen | None], str]] = [
     *(("not seen", engine, {"h2": None}, "h2: not observed") for engine in ENGINES),
     *(("state unknown", engine, {"h3": {"state": "unknown"}}, "h3: unknown") for engine in ENGINES),
     *(("no state", engine, {"h3": {"state": None}}, "h3: unknown") for engine in ENGINES),
+    *(
+        ("no role", engine, {"h3": {"host_role": None, "state": "running"}}, "h3: running, but its role is unknown")
+        for engine in ENGINES
+    ),
     *(("starting", engine, {"h3": {"state": "starting"}}, "h3: starting") for engine in ENGINES),
     *(("stopped", engine, {"h1": {"state": "stopped"}}, "h1: stopped") for engine in ENGINES),
     *(("a problem", engine, {"h3": {"problems": ["disk full"]}}, "h3: disk full") for engine in ENGINES),
