@@ -110,6 +110,7 @@ refusal:
 
 import threading
 import time
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, choose_candidate
@@ -128,6 +129,8 @@ POOLER_SPEC = {
     "settle_ms": {"type": "int", "default": 0},
     "deadman_seconds": {"type": "int", "required": True},
 }
+# While this exists and is fresh, Patroni's before_stop hook stops the server itself (docs/adr/0063).
+MARK = Path("/run/holdfast-switchover")
 # What is left between giving up and the dead-man, so that this module resumes first.
 HEADROOM = 3.0
 
@@ -180,6 +183,7 @@ def move_paused(move: Move, poolers: Poolers, address: str) -> dict:  # type: ig
     begin = time.monotonic()
     deadline = begin + params["pooler"]["deadman_seconds"] - HEADROOM
     late: list = []  # type: ignore[type-arg]
+    MARK.touch()
     try:
         poolers.pause(params["pooler"]["pause_ms"] / 1000)
         # The answer comes seconds after the move: it is read when the poolers are running again.
@@ -188,6 +192,7 @@ def move_paused(move: Move, poolers: Poolers, address: str) -> dict:  # type: ig
         late = poolers.await_leader(address, deadline, move.refusal)
     finally:
         stuck = poolers.resume()
+        MARK.unlink(missing_ok=True)
     asked.join(params["timeout"])
     move.finish()
     if late or stuck:
