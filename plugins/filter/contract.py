@@ -56,6 +56,8 @@ def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
         members, dcs = contract["members"], _dcs(contract)
         inside = {str(member["address"]) for member in (*members, *dcs)}
         for endpoint in contract["endpoints"]:
+            if endpoint["source"] == "local":
+                continue  # it listens on the host's own address for itself
             carriers = dcs if str(endpoint["name"]).startswith("etcd-") else members
             if host not in _names(carriers):
                 continue
@@ -70,6 +72,16 @@ def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
     return [rules[key] for key in sorted(rules)]
 
 
+def local_names(contracts: Any, host: str) -> list[dict[str, str]]:
+    """Return the names under which the host reaches services through its own HAProxy, with that address."""
+    return [
+        {"name": str(contract["settings"]["haproxy"][key]), "address": "127.0.0.1"}
+        for _service, contract in sorted(_checked(contracts, "local_names").items())
+        if contract["engine"] == "postgres" and host in _names(contract["members"])
+        for key in ("read_only_name", "read_write_name")
+    ]
+
+
 class FilterModule:
     """The filters of this file."""
 
@@ -79,4 +91,5 @@ class FilterModule:
             "services_on_host": services_on_host,
             "engine_services": engine_services,
             "firewall_rules": firewall_rules,
+            "local_names": local_names,
         }

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-CLIENT_PORT = {"postgres": "port", "redis": "port", "rabbitmq": "port"}
+#: Where the port for applications is: PostgreSQL's are those of its poolers.
+CLIENT_PORT = {"postgres": ("pooler", "port"), "redis": ("port",), "rabbitmq": ("port",)}
 
 
 def connection_of(contract: dict[str, Any], ca_file: str) -> dict[str, Any]:
@@ -14,13 +15,18 @@ def connection_of(contract: dict[str, Any], ca_file: str) -> dict[str, Any]:
     settings, engine = contract["settings"], contract["engine"]
     members = [member["address"] for member in contract["members"]]
     is_redis = engine == "redis"
+    pooler = settings["pooler"] if engine == "postgres" else {}
+    port: Any = settings
+    for key in CLIENT_PORT[engine]:
+        port = port[key]
     return {
         "service": contract["service"],
         "engine": engine,
-        "hosts": [{"host": address, "port": settings[CLIENT_PORT[engine]]} for address in members],
+        "hosts": [{"host": address, "port": port} for address in members],
         "sentinels": [{"host": address, "port": settings["sentinel_port"]} for address in members] if is_redis else [],
         "sentinel_name": settings["sentinel_name"] if is_redis else None,
         "database": settings["database"] if engine == "postgres" else None,
+        "database_read_only": pooler.get("database_read_only"),
         "vhost": settings["vhost"] if engine == "rabbitmq" else None,
         "user": settings["app_user"],
         "ca_file": ca_file,

@@ -21,7 +21,7 @@ SERIES_DEPTH: dict[str, int] = {"postgres": 1, "redis": 2, "rabbitmq": 2}
 
 DEFAULT_PORT: dict[str, int] = {"postgres": 5432, "redis": 6379, "rabbitmq": 5671}
 DEFAULT_PORTS: dict[str, dict[str, int]] = {
-    "postgres": {"restapi": 8008},
+    "postgres": {"restapi": 8008, "pooler": 6432, "read_write": 5000, "read_only": 5001, "synchronous": 5002},
     "redis": {"sentinel": 26379},
     "rabbitmq": {"management": 15671, "dist": 25672, "epmd": 4369},
 }
@@ -32,13 +32,14 @@ ETCD_PEER_PORT = 2380
 # Linux hands out ports of this range to outgoing connections (net.ipv4.ip_local_port_range).
 EPHEMERAL_PORTS = range(32768, 61000)
 # Ports of other things Holdfast or Debian puts on a host.
-RESERVED_PORTS: dict[int, str] = {9100: "node_exporter", 6432: "PgBouncer", 5353: "mDNS"}
+RESERVED_PORTS: dict[int, str] = {9100: "node_exporter", 5353: "mDNS"}
 
 # Keys of an entry that only some engines understand.
 ENGINE_KEYS: dict[str, tuple[str, ...]] = {
     "database": ("postgres",),
     "dcs": ("postgres",),
     "wal_level": ("postgres",),
+    "session_access": ("postgres",),
     "vhost": ("rabbitmq",),
     "sentinel_name": ("redis",),
     "persistence": ("redis",),
@@ -122,9 +123,15 @@ BACKUPS: dict[str, BackupClass] = {
 PLACEHOLDERS = frozenset(
     {"", "-", "?", "none", "n/a", "na", "null", "nobody", "todo", "tbd", "unknown", "changeme", "xxx"}
 )
-RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
+# The last three are names inside PgBouncer.
+RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "pgbouncer", "holdfast_auth", "holdfast_path"})
 RESERVED_USERS: dict[str, frozenset[str]] = {
-    "postgres": frozenset({"postgres", "replicator", "rewind", "public", "patroni", "monitor"}),
+    "postgres": frozenset(
+        {
+            *("postgres", "replicator", "rewind", "public", "patroni", "monitor", "pgbouncer"),
+            *("holdfast_pooler", "holdfast_pooler_owner", "holdfast_pooler_admin"),
+        }
+    ),
     "redis": frozenset({"default", "admin", "replica", "sentinel", "monitor", "peer"}),
     "rabbitmq": frozenset({"guest", "admin", "monitor"}),
 }
@@ -138,6 +145,10 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "budget.max_replica_lag_seconds": (1, 31_536_000),
     "port": (1, 65535),
     "ports.restapi": (1, 65535),
+    "ports.pooler": (1, 65535),
+    "ports.read_write": (1, 65535),
+    "ports.read_only": (1, 65535),
+    "ports.synchronous": (1, 65535),
     "ports.sentinel": (1, 65535),
     "ports.management": (1, 65535),
     "ports.dist": (1, 65535 - RABBITMQ_TOOL_PORTS),

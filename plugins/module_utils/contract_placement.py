@@ -40,7 +40,13 @@ def endpoints(entry: Entry) -> tuple[Endpoint, ...]:
     ports = entry.ports
     if entry.engine == "postgres":
         return (
-            Endpoint("postgres", entry.port, "clients", "port"),
+            # Applications come through the poolers; PostgreSQL itself answers members only.
+            Endpoint("postgres", entry.port, "members", "port"),
+            Endpoint("pooler", ports["pooler"], "clients", "ports.pooler"),
+            *(
+                Endpoint(name.replace("_", "-"), ports[name], entry_source(entry), f"ports.{name}")
+                for name in ("read_write", "read_only", "synchronous")
+            ),
             Endpoint("restapi", ports["restapi"], "members", "ports.restapi"),
             Endpoint("etcd-client", entry.dcs_client_port, "members", "dcs.client_port", on_dcs=True),
             Endpoint("etcd-peer", entry.dcs_peer_port, "members", "dcs.peer_port", on_dcs=True),
@@ -61,6 +67,11 @@ def endpoints(entry: Entry) -> tuple[Endpoint, ...]:
             for number in range(1, RABBITMQ_TOOL_PORTS + 1)
         ),
     )
+
+
+def entry_source(entry: Entry) -> str:
+    """Return who reaches HAProxy's ports: the host itself, or the clients where the catalog asks for it."""
+    return "clients" if entry.session_access else "local"
 
 
 def place(entry: Entry, groups: Groups) -> Placed:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placement import share_mb
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_pooler import derive_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import rule
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, Problem, View
 
@@ -106,7 +107,7 @@ def memory_parameters(share: int, profile: str) -> dict[str, tuple[str | int, st
 def derive(view: View) -> Derived:
     """Return every setting of the service and the reason for each."""
     entry, out, share = view.entry, Derived(), share_mb(view)
-    out.put("", "port", entry.port, "where applications connect")
+    out.put("", "port", entry.port, "where members and their poolers connect")
     out.put(
         "", "restapi_port", entry.ports["restapi"], "Patroni's REST API, for health checks and for planned leader moves"
     )
@@ -116,6 +117,7 @@ def derive(view: View) -> Derived:
     out.put("", "major", entry.version.series, "the release series of the catalog")
     _patroni(view, out)
     _parameters(view, out, share)
+    derive_pooler(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
     out.put("etcd", "store", entry.dcs_group, "the group of hosts that carries the consensus store names it")
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")
@@ -125,10 +127,10 @@ def derive(view: View) -> Derived:
         out.advisories.append(
             "Everything kept here can be refilled: a redis service would cost less and answer faster."
         )
-    if entry.budget.planned_outage_ms < 3000:
+    if entry.budget.planned_outage_ms < 3000 and entry.session_access:
         out.advisories.append(
-            f"planned_outage_ms {entry.budget.planned_outage_ms} needs a pooler that is paused during a switchover: "
-            "without one, a planned leader move stalls writers for about 2.4 s."
+            f"planned_outage_ms {entry.budget.planned_outage_ms} is kept for applications behind the poolers, which "
+            "pause during a switchover; sessions past them (session_access) end, and connect again after about 2.4 s."
         )
     return out
 

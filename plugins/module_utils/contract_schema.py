@@ -255,6 +255,7 @@ def _entry(service: str, values: dict[str, Any], raw: Mapping[str, Any]) -> Entr
         auto_restart=values.get("auto_restart"),
         maxmemory_mb=values.get("maxmemory_mb"),
         wal_level=values["wal_level"],
+        session_access=values["session_access"],
         accepted_risks=tuple(AcceptedRisk(**risk) for risk in values["accepted_risks"]),
         given=frozenset(str(key) for key in raw),
         given_ports=frozenset(given_ports),

@@ -117,6 +117,7 @@ class Entry:
     auto_restart: bool | None
     maxmemory_mb: int | None
     wal_level: str
+    session_access: bool
     accepted_risks: tuple[AcceptedRisk, ...]
     given: frozenset[str] = GIVEN_NOTHING
     given_ports: frozenset[str] = GIVEN_NOTHING

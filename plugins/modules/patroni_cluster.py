@@ -86,6 +86,12 @@ options:
   monitor_password:
     description: Password of O(monitor).
     type: str
+  pooler:
+    description: The role with which poolers look up verifiers. Only its own function is open to it.
+    type: str
+  pooler_password:
+    description: Password of O(pooler).
+    type: str
 attributes:
   check_mode:
     description: Observes and predicts.
@@ -175,6 +181,7 @@ import time
 from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, config_patch, pick
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
@@ -249,6 +256,9 @@ def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: 
         Login(params["monitor"], params["monitor_password"], connection_limit=10),
     )
     result["object_changes"] = converge(params["port"], wanted, check)
+    if params["pooler"]:
+        lookup = Login(params["pooler"], params["pooler_password"])
+        result["object_changes"] += postgres_pooler.converge(params["port"], lookup, check)
     result["objects_seen"] = True
     if result["object_changes"]:
         result["changed"] = True
@@ -275,8 +285,10 @@ def main() -> None:
             "owner_password": {"type": "str", "no_log": True},
             "monitor": {"type": "str"},
             "monitor_password": {"type": "str", "no_log": True},
+            "pooler": {"type": "str"},
+            "pooler_password": {"type": "str", "no_log": True},
         },
-        required_together=[OBJECTS],
+        required_together=[OBJECTS, ("pooler", "pooler_password")],
         supports_check_mode=True,
     )
     params = module.params

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 KEYS = (
-    "service", "engine", "hosts", "sentinels", "sentinel_name", "database", "vhost", "user", "password", "ca_file",
+    "service", "engine", "hosts", "sentinels", "sentinel_name", "database", "database_read_only", "vhost", "user",
+    "password", "ca_file",
 )  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def _query(**parts: str | None) -> str:
 
 
 def _postgres(c: Mapping[str, Any]) -> str:
-    query = _query(target_session_attrs="read-write", sslmode="verify-full", sslrootcert=c.get("ca_file"))
+    # Every host is a pooler that leads to the leader: none has to be told apart.
+    query = _query(sslmode="verify-full", sslrootcert=c.get("ca_file"))
     database = quote(str(c.get("database") or ""), safe="")
     return f"postgresql://{_login(c)}{','.join(_places(c, 'hosts'))}/{database}?{query}"
 

@@ -17,6 +17,7 @@ CONNECT_KEYS = {
     "sentinels",
     "sentinel_name",
     "database",
+    "database_read_only",
     "vhost",
     "user",
     "password",

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The PostgreSQL probe: libpq with several hosts and target_session_attrs=read-write, verify-full."""
+"""The PostgreSQL probe: libpq with several hosts, any of whose poolers leads to the leader, and verify-full."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ class PostgresProbe(Probe):
             "password": target.password,
             "sslmode": "verify-full",
             "sslrootcert": target.ca_file,
-            "target_session_attrs": "read-write",
             "connect_timeout": max(2, int(target.timeout)),
             "application_name": "holdfast-probe",
             "keepalives_idle": 2,
             "keepalives_interval": 1,
             "keepalives_count": 3,
             "tcp_user_timeout": int(target.timeout * 1000),
+            # A pooler gives each transaction a server of its own: nothing may depend on what was prepared on the last.
+            "prepare_threshold": None,
         }
         return psycopg.connect(autocommit=True, **{**options, **overrides})  # type: ignore[arg-type]
 
     def open(self) -> str:
-        """Connect to the member that accepts writes."""
+        """Connect to the first pooler that answers."""
         self.close()
         try:
             self._connection = self._connect()
@@ -53,8 +54,9 @@ class PostgresProbe(Probe):
         except psycopg.Error as error:
             raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
         if row is None:
-            raise ProbeError(f"{self.target.service}: connected without TLS")
-        return f"{row[0]} accepts writes, {row[1]} {row[2]}"
+            raise ProbeError(f"{self.target.service}: the pooler reached PostgreSQL without TLS")
+        info = self._connection.info
+        return f"{info.host}:{info.port}, then {row[0]} accepts writes, {row[1]} {row[2]}"
 
     def close(self) -> None:
         """Disconnect."""
@@ -97,13 +99,13 @@ class PostgresProbe(Probe):
                 "plain text is refused",
                 lambda: self._connect(sslmode="disable", sslrootcert="").close(),
                 expected,
-                "no encryption",
-                "pg_hba",
+                "SSL required",
             ),
             refused(
                 "a wrong password is refused",
                 lambda: PostgresProbe(wrong)._connect().close(),
                 expected,
+                "SASL authentication failed",
                 "password authentication failed",
             ),
         ]

@@ -41,7 +41,7 @@ def test_postgres_uri_is_understood_by_libpq() -> None:
     parsed = psycopg.conninfo.conninfo_to_dict(uri)
     assert parsed == {
         "user": "app", "password": PASSWORD, "host": "10.0.0.1,fd00::2", "port": "5432,5432", "dbname": "orders",
-        "target_session_attrs": "read-write", "sslmode": "verify-full", "sslrootcert": "/etc/holdfast/my ca.crt",
+        "sslmode": "verify-full", "sslrootcert": "/etc/holdfast/my ca.crt",
     }  # fmt: skip
 
 

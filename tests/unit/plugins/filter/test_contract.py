@@ -12,6 +12,7 @@ from ansible_collections.holdfast.stateful.plugins.filter.contract import (
     FilterModule,
     engine_services,
     firewall_rules,
+    local_names,
     services_on_host,
 )
 
@@ -38,6 +39,7 @@ CONTRACTS: dict[str, Any] = {
         "endpoints": [
             {"name": "postgres", "port": 5432, "source": "clients"},
             {"name": "restapi", "port": 8008, "source": "members"},
+            {"name": "read-write", "port": 5000, "source": "local"},
             {"name": "etcd-client", "port": 2379, "source": "members"},
         ],
         "settings": {"etcd": {"members": [member("d", 4)]}},
@@ -49,6 +51,15 @@ def test_services_on_a_host_are_found_by_engine() -> None:
     assert services_on_host(CONTRACTS, "a") == {"postgres": "orders-db", "redis": "sessions"}
     assert services_on_host(CONTRACTS, "b") == {"redis": "sessions"}
     assert services_on_host(CONTRACTS, "nowhere") == {}
+
+
+def test_a_member_reaches_its_own_service_by_names_of_its_own() -> None:
+    contract = CONTRACTS["orders-db"]
+    names = {"read_write_name": "orders-db-rw", "read_only_name": "orders-db-ro"}
+    with_entry = {**CONTRACTS, "orders-db": {**contract, "settings": {**contract["settings"], "haproxy": names}}}
+    found = [{"name": f"orders-db-{kind}", "address": "127.0.0.1"} for kind in ("ro", "rw")]
+    assert local_names(with_entry, "c") == found
+    assert local_names(with_entry, "b") == []
 
 
 def test_services_of_an_engine_are_found() -> None:
@@ -87,4 +98,9 @@ def test_anything_but_contracts_is_refused(bad: Any) -> None:
 
 
 def test_every_filter_is_registered() -> None:
-    assert set(FilterModule().filters()) == {"services_on_host", "engine_services", "firewall_rules"}
+    assert set(FilterModule().filters()) == {
+        "services_on_host",
+        "engine_services",
+        "firewall_rules",
+        "local_names",
+    }

@@ -51,7 +51,14 @@ def contract(service: str, engine: str, members: list[str], **settings: Any) -> 
     }
 
 
-ORDERS = contract("orders", "postgres", ["h1", "h2"], database="o", etcd={"members": [{"name": "d1"}, {"name": "h1"}]})
+ORDERS = contract(
+    "orders",
+    "postgres",
+    ["h1", "h2"],
+    database="o",
+    etcd={"members": [{"name": "d1"}, {"name": "h1"}]},
+    pooler={"port": 6432, "database_read_only": "o_ro"},
+)
 SESSIONS = contract("sessions", "redis", ["h2", "h3"])
 CONTRACTS = {"sessions": SESSIONS, "orders": ORDERS}
 PASSWORDS = {"orders": "secret-of-orders", "sessions": "secret-of-sessions"}

@@ -9,7 +9,14 @@ import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils.connection import connection_of
 
 MEMBERS = [{"name": "h1", "address": "192.0.2.1"}, {"name": "h2", "address": "192.0.2.2"}]
-POSTGRES = {"port": 5432, "restapi_port": 8008, "database": "orders", "app_user": "orders_app", "secret": "hush"}
+POSTGRES = {
+    "port": 5432,
+    "restapi_port": 8008,
+    "database": "orders",
+    "app_user": "orders_app",
+    "secret": "hush",
+    "pooler": {"port": 6432, "database_read_only": "orders_ro", "secret": "hush"},
+}
 REDIS = {"port": 6379, "sentinel_port": 26379, "sentinel_name": "sessions", "quorum": 2, "app_user": "sessions_app"}
 RABBITMQ = {"port": 5671, "management_port": 15671, "vhost": "events", "app_user": "events_app"}
 
@@ -26,7 +33,7 @@ def contract(engine: str, settings: dict[str, Any], members: list[dict[str, str]
 @pytest.mark.parametrize(
     ("engine", "settings", "own"),
     [
-        ("postgres", POSTGRES, {"database": "orders", "user": "orders_app"}),
+        ("postgres", POSTGRES, {"database": "orders", "database_read_only": "orders_ro", "user": "orders_app"}),
         (
             "redis",
             REDIS,
@@ -40,7 +47,7 @@ def contract(engine: str, settings: dict[str, Any], members: list[dict[str, str]
     ],
 )
 def test_connection(engine: str, settings: dict[str, Any], own: dict[str, Any]) -> None:
-    port = settings["port"]
+    port = 6432 if engine == "postgres" else settings["port"]
     assert connection_of(contract(engine, settings), "/ca.crt") == {
         "service": "a-service",
         "engine": engine,
@@ -48,6 +55,7 @@ def test_connection(engine: str, settings: dict[str, Any], own: dict[str, Any]) 
         "sentinels": [],
         "sentinel_name": None,
         "database": None,
+        "database_read_only": None,
         "vhost": None,
         "ca_file": "/ca.crt",
         **own,

@@ -26,16 +26,8 @@ SHAPE = {
 }  # fmt: skip
 SETTINGS = {
     "postgres": {
-        "port",
-        "restapi_port",
-        "scope",
-        "database",
-        "app_user",
-        "major",
-        "patroni",
-        "parameters",
-        "etcd",
-        "leader_death",
+        *("port", "restapi_port", "scope", "database", "app_user", "major", "patroni", "parameters", "etcd"),
+        *("haproxy", "pooler", "pooler_config", "leader_death"),
     },
     "redis": {"port", "sentinel_port", "sentinel_name", "quorum", "app_user", "auto_restart", "config", "sentinel"},
     "rabbitmq": {"port", "management_port", "dist_port", "epmd_port", "tool_ports", "vhost", "app_user", "config"},

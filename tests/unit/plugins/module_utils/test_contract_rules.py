@@ -312,7 +312,9 @@ CASES = [
     Case("port-conflict", "redis", {"port": 4369}, "port", {}, ("rabbitmq", {})),
     Case("port-privileged", "redis", {"port": 1023}, "port", {"port": 1024}),
     Case("port-ephemeral", "postgres", {"dcs": {"client_port": 40000}}, "dcs.client_port", {"port": 32767}),
-    Case("port-reserved", "postgres", {"port": 6432}, "port", {}),
+    Case("port-reserved", "postgres", {"port": 9100}, "port", {}),
+    Case("port-duplicate", "postgres", {"port": 6432}, "port", {"ports": {"pooler": 6433}}),
+    Case("port-conflict", "redis", {"port": 5001}, "port", {}, ("postgres", {})),
     Case("memory-unknown", "redis", {"members_group": "unasked"}, "members_group", {}, facts=True),
     Case("memory-too-small", "postgres", {"members_group": "small"}, "members_group", {}),
     Case(

@@ -50,7 +50,14 @@ def test_a_valid_entry_is_typed_and_has_its_defaults() -> None:
     assert entry.version.target == "latest"
     assert entry.dcs_group == "db"
     assert (entry.dcs_client_port, entry.dcs_peer_port) == (2379, 2380)
-    assert entry.ports == {"restapi": 8008}
+    assert entry.ports == {
+        "restapi": 8008,
+        "pooler": 6432,
+        "read_write": 5000,
+        "read_only": 5001,
+        "synchronous": 5002,
+    }
+    assert entry.session_access is False
 
 
 HUGE = 10**5000

@@ -1,0 +1,108 @@
+"""The dead-man resumes what stays paused for too long, whoever paused it, and nothing earlier."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[5] / "roles/pgbouncer/files/pgbouncer_deadman.py"
+_spec = importlib.util.spec_from_file_location("pgbouncer_deadman", FILE)
+if _spec is None or _spec.loader is None:
+    raise ImportError(FILE)
+deadman: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(deadman)
+
+
+class Cursor:
+    """A console: what is asked, what is answered, what was commanded."""
+
+    def __init__(self) -> None:
+        self.active = "yes"
+        self.paused: set[str] = set()
+        self.commands: list[str] = []
+        self.answer: list[tuple[Any, ...]] = []
+        self.description: list[tuple[str]] = []
+
+    def execute(self, command: str) -> None:
+        if command == "SHOW STATE":
+            self.description, self.answer = [("key",), ("value",)], [("active", self.active)]
+        elif command == "SHOW DATABASES":
+            self.description = [("name",), ("paused",)]
+            self.answer = [(name, int(name in self.paused)) for name in ("orders", "orders_ro")]
+        else:
+            self.commands.append(command)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self.answer
+
+
+def test_a_pause_is_ended_at_its_limit_and_not_before() -> None:
+    clock = deadman.Clock(10)
+    assert clock.overdue(["orders"], 100.0) == []
+    assert clock.overdue(["orders"], 109.9) == []
+    assert clock.overdue(["orders"], 110.0) == ["orders"]
+
+
+def test_a_pause_that_ended_starts_anew() -> None:
+    clock = deadman.Clock(10)
+    clock.overdue(["orders"], 100.0)
+    clock.overdue([], 105.0)
+    assert clock.overdue(["orders"], 111.0) == []
+    assert clock.overdue(["orders"], 121.0) == ["orders"]
+
+
+def test_each_database_has_a_time_of_its_own() -> None:
+    clock = deadman.Clock(10)
+    clock.overdue(["orders"], 100.0)
+    assert clock.overdue(["orders", "orders_ro"], 110.0) == ["orders"]
+    assert clock.overdue(["orders", "orders_ro"], 120.0) == ["orders", "orders_ro"]
+
+
+@pytest.mark.parametrize(
+    ("modes", "rows", "found"),
+    [
+        ({"active": "yes"}, [{"name": "a", "paused": 0}], []),
+        ({"active": "yes"}, [{"name": "a", "paused": 1}], ["a"]),
+        ({"active": "yes"}, [{"name": "a", "paused": "1"}, {"name": "b", "paused": "0"}], ["a"]),
+        ({"active": "no", "paused": "yes"}, [], ["*"]),
+        ({"active": "no", "suspended": "yes"}, [], ["*"]),
+        ({}, [{"name": "a"}], ["*", "a"]),
+    ],
+)
+def test_what_counts_as_paused(modes: dict[str, str], rows: list[dict[str, Any]], found: list[str]) -> None:
+    assert deadman.paused_now(modes, rows) == found
+
+
+@pytest.mark.parametrize(
+    ("paused", "active", "said"), [({"orders"}, "yes", 'RESUME "orders"'), (set(), "no", "RESUME")]
+)
+def test_what_is_overdue_is_resumed(
+    paused: set[str], active: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = iter([100.0, 109.0, 111.0])
+    monkeypatch.setattr(deadman.time, "monotonic", lambda: next(moments))
+    cursor, clock = Cursor(), deadman.Clock(10)
+    cursor.paused, cursor.active = paused, active
+    deadman.look(cursor, clock)
+    deadman.look(cursor, clock)
+    assert cursor.commands == []
+    deadman.look(cursor, clock)
+    assert cursor.commands == [said]
+    assert "paused for 10 s: resuming" in capsys.readouterr().out
+
+
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        deadman.notify("READY=1")
+        assert listener.recv(64) == b"READY=1"
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    deadman.notify("READY=1")
