@@ -194,10 +194,14 @@ def same(current: Any, wanted: Any) -> bool:
 
 
 def config_patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to send so that every wanted key has its value; keys nobody declared stay as they are."""
+    """Return what to send so that every wanted key has its value; null removes, undeclared keys stay as they are."""
     patch: dict[str, Any] = {}
     for key, value in wanted.items():
         found = current.get(key)
+        if value is None:
+            if found is not None:
+                patch[key] = None
+            continue
         if isinstance(value, Mapping):
             below = config_patch(found if isinstance(found, Mapping) else {}, value)
             if below:
