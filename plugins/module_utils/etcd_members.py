@@ -104,12 +104,19 @@ class Membership:
         """Return our entry."""
         return entry_of(self.listed(), self.url)
 
+    def members_of(self, watch: Watch) -> list[MemberView]:
+        """Return the views of those that are members: others may be declared and not have joined yet."""
+        params = watch.params
+        peers = {url for item in watch.listed or [] for url in item.get("peerURLs") or []}
+        joined = {m["name"] for m in params["members"] if url_of(m["address"], params["peer_port"]) in peers}
+        return [view for view in watch.views if view.name in joined]
+
     def require_others(self) -> None:
         """Refuse unless every other member is healthy."""
         deadline = time.monotonic() + self.watch.params["timeout"]
         while True:
             self.watch.look()
-            blocker = others_blocker(self.watch.views, self.watch.listed, self.name, self.url)
+            blocker = others_blocker(self.members_of(self.watch), self.watch.listed, self.name, self.url)
             if not blocker:
                 return
             if time.monotonic() >= deadline:
@@ -182,9 +189,16 @@ def join(watch: Watch, has_data: bool, check: bool) -> list[str]:
     if not check:
         # A permission that stays would let an empty member start one day.
         Path(watch.params["grant"]).unlink(missing_ok=True)
-        if steps and not watch.wait("member", watch.params["timeout"]):
-            raise EtcdError("expected a member that votes, found " + "; ".join(watch.verdict.problems or ["no quorum"]))
+        if steps:
+            membership._until("it follows the leader", lambda: follows(watch))
     return steps
+
+
+def follows(watch: Watch) -> bool:
+    """Say whether this host's member is part of a quorum; others may still have to join or to leave."""
+    watch.look()
+    own = watch.own()
+    return own.error is None and bool(own.leader) and not own.problems
 
 
 def leave(watch: Watch, check: bool) -> list[str]:

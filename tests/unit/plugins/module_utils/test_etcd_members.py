@@ -107,9 +107,6 @@ class FakeWatch:
     def own(self) -> MemberView:
         return self.views[2]
 
-    def wait(self, _require: str, _timeout: float) -> bool:
-        return True
-
     def post(self, base: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         assert "192.0.2.3" not in base, "a lost member is not to be asked"
         verb = path.rpartition("/")[2]
@@ -132,6 +129,7 @@ def test_a_lost_member_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if words[0] == "start":
             told.append((tmp_path / "begin.env").read_text())
             watch.listed[-1]["name"] = "c"
+            watch.views[2] = MemberView("c", None, "c", "a")
         return ""
 
     monkeypatch.setattr(etcd_members, "systemctl", systemctl)
@@ -143,6 +141,12 @@ def test_a_lost_member_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "ETCD_INITIAL_CLUSTER_STATE=existing" in told[0]
     assert not (tmp_path / "begin.env").exists(), "the permission must not stay"
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["member.aside"]
+
+
+def test_others_that_are_declared_and_have_not_joined_block_nothing(tmp_path: Path) -> None:
+    watch = FakeWatch(tmp_path, [LISTED[0], LISTED[2]])
+    watch.views[1] = MemberView("b", "not there yet")
+    assert etcd_members.leave(watch, True) == ["remove"]  # type: ignore[arg-type]
 
 
 def test_a_member_leaves_once(tmp_path: Path) -> None:
