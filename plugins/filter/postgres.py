@@ -41,9 +41,26 @@ def without_nulls(value: Any) -> Any:
     return {key: without_nulls(item) for key, item in value.items() if item is not None}
 
 
+def tls_endpoints(contract: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every port of a PostgreSQL service that serves its host's certificate."""
+    settings = contract["settings"]
+    found = []
+    for member in contract["members"]:
+        found.append({"service": "PostgreSQL", "port": settings["port"], "postgres": True, **member})
+        found.append({"service": "Patroni", "port": settings["restapi_port"], "postgres": False, **member})
+    for member in settings["etcd"]["members"]:
+        found.append({"service": "etcd", "port": settings["etcd"]["client_port"], "postgres": False, **member})
+        found.append({"service": "etcd peers", "port": settings["etcd"]["peer_port"], "postgres": False, **member})
+    return found
+
+
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"postgres_restart_plan": postgres_restart_plan, "without_nulls": without_nulls}
+        return {
+            "postgres_restart_plan": postgres_restart_plan,
+            "tls_endpoints": tls_endpoints,
+            "without_nulls": without_nulls,
+        }

@@ -67,12 +67,22 @@ def service_status(contracts: dict[str, Any], hosts: list[str], answers: list[di
     return summarise(contracts, observed)
 
 
-def probe_targets(contracts: dict[str, Any], ca_file: str, passwords: dict[str, str]) -> list[dict[str, Any]]:
-    """Return what `client_probe` needs; `passwords` are the applications' passwords by service."""
-    return [
-        {"connection": connection_of(contract, ca_file), "password": passwords[service]}
-        for service, contract in sorted(contracts.items())
-    ]
+def with_login(connection: dict[str, Any], secret_name: str, active: str) -> dict[str, Any]:
+    """Return a connection with the login that is handed out: a role has a second one, `b`, for rotations."""
+    suffix = "_b" if active == "b" else ""
+    return {**connection, "user": connection["user"] + suffix, "secret_name": secret_name + suffix}
+
+
+def probe_targets(
+    contracts: dict[str, Any], ca_file: str, passwords: dict[str, str], active: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return what `client_probe` needs, by service: the applications' passwords, and which of their logins is out."""
+    targets = []
+    for service, contract in sorted(contracts.items()):
+        login = with_login(connection_of(contract, ca_file), "", (active or {}).get(service, "a"))
+        del login["secret_name"]
+        targets.append({"connection": login, "password": passwords[service]})
+    return targets
 
 
 class FilterModule:
@@ -87,4 +97,5 @@ class FilterModule:
             "probe_targets": probe_targets,
             "service_status": service_status,
             "status_requests": status_requests,
+            "with_login": with_login,
         }

@@ -45,3 +45,12 @@ def test_missing_values_stop() -> None:
 
 def test_nulls_are_left_out_at_every_depth() -> None:
     assert without_nulls({"a": None, "b": {"c": None, "d": 0}, "e": [None]}) == {"b": {"d": 0}, "e": [None]}
+
+
+def test_every_port_that_serves_a_certificate() -> None:
+    member = {"name": "a", "address": "192.0.2.1"}
+    etcd = {"members": [member], "client_port": 3, "peer_port": 4}
+    contract = {"members": [member], "settings": {"port": 1, "restapi_port": 2, "etcd": etcd}}
+    found = FILTERS["tls_endpoints"](contract)
+    assert [(item["port"], item["postgres"]) for item in found] == [(1, True), (2, False), (3, False), (4, False)]
+    assert all(item["name"] == "a" for item in found)
