@@ -73,6 +73,11 @@ def with_login(connection: dict[str, Any], secret_name: str, active: str) -> dic
     return {**connection, "user": connection["user"] + suffix, "secret_name": secret_name + suffix}
 
 
+def app_secrets(active: dict[str, str]) -> list[str]:
+    """Return the name of the secret of each service's login that is handed out, in the order of `active`."""
+    return [f"{service}/app{'_b' if login == 'b' else ''}" for service, login in active.items()]
+
+
 def probe_targets(
     contracts: dict[str, Any], ca_file: str, passwords: dict[str, str], active: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
@@ -91,6 +96,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "app_secrets": app_secrets,
             "connection_of": connection_of,
             "contract_of": contract_of,
             "engines_on_host": engines_on_host,

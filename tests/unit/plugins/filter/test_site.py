@@ -98,6 +98,7 @@ def test_the_login_that_is_handed_out() -> None:
     first = site.with_login({"user": "app"}, "db/app", "a")
     assert first == {"user": "app", "secret_name": "db/app"}
     assert site.with_login({"user": "app"}, "db/app", "b") == {"user": "app_b", "secret_name": "db/app_b"}
+    assert site.app_secrets({"y": "b", "x": "a"}) == ["y/app_b", "x/app"]
     service = min(CONTRACTS)
     users = [site.probe_targets(CONTRACTS, "/ca.crt", PASSWORDS, {service: x})[0]["connection"]["user"] for x in "ab"]
     assert users[1] == users[0] + "_b"
