@@ -50,11 +50,11 @@ def sql(host, statement):
 
 
 def leader():
-    return harness.wait_for("a leader", lambda: harness.status()[SERVICE]["leader"], 60)
+    return harness.wait_for("a leader", lambda: harness.status(SERVICE)[SERVICE]["leader"], 60)
 
 
 def healthy():
-    return harness.wait_for("all members healthy", lambda: (s := harness.status()[SERVICE])["healthy"] and s, 90)
+    return harness.wait_for("all members healthy", lambda: (s := harness.status(SERVICE)[SERVICE])["healthy"] and s, 90)
 
 
 def run(name, *extra):
@@ -201,7 +201,7 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
     assert done.code == 0, done.output[-3000:]
     begin = time.monotonic()
     assert all(host.service("holdfast-patroni-resume.timer").is_enabled for host in hosts.values())
-    problems = " ".join(harness.status()[SERVICE]["problems"])
+    problems = " ".join(harness.status(SERVICE)[SERVICE]["problems"])
     assert "automatic failover is paused until" in problems
     config = api(hosts["lab1"], addresses["lab1"], "/config")
     assert config["pause"] is True

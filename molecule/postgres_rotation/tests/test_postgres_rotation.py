@@ -146,10 +146,10 @@ def test_certificates_rotate_under_load(hosts):
 
 def test_replication_comes_back_with_certificates_alone(hosts):
     """A standby that has to log in again, after everything was rotated."""
-    status = harness.wait_for("healthy", lambda: (s := harness.status()[SERVICE])["healthy"] and s, 60)
+    status = harness.wait_for("healthy", lambda: (s := harness.status(SERVICE)[SERVICE])["healthy"] and s, 60)
     leader = status["leader"]
     kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication WHERE usename = 'replicator'"
     count = hosts[leader].check_output("cd / && sudo -u postgres psql -XAtc %s", kill)
     assert count == "2"
-    again = harness.wait_for("healthy again", lambda: (s := harness.status()[SERVICE])["healthy"] and s, 60)
+    again = harness.wait_for("healthy again", lambda: (s := harness.status(SERVICE)[SERVICE])["healthy"] and s, 60)
     assert again["leader"] == leader
