@@ -106,9 +106,9 @@ def power_on(host: str) -> None:
     machine.start(spec)
 
 
-def status() -> dict[str, dict[str, Any]]:
-    """Return `holdfast status --json` by service."""
-    done = holdfast("status", "--json")
+def status(*service: str) -> dict[str, dict[str, Any]]:
+    """Return `holdfast status --json` by service, of one service or of all."""
+    done = holdfast("status", *service, "--json")
     return {item["service"]: item for item in json.loads(done.stdout)["services"]}
 
 

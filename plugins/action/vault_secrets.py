@@ -10,11 +10,13 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.stateful.plugins.plugin_utils.secrets_file import ensure
+from ansible_collections.holdfast.stateful.plugins.plugin_utils.secrets_file import ensure, store
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
     "names": {"type": "list", "elements": "str", "required": True},
+    "renew": {"type": "list", "elements": "str", "default": []},
+    "values": {"type": "dict", "default": {}},
     "length": {"type": "int", "default": 32},
     "vault_id": {"type": "str", "default": "default"},
 }
@@ -41,11 +43,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 arguments["vault_id"],
                 bool(self._task.check_mode),
             )
+            stored = store(
+                path,
+                arguments["renew"],
+                arguments["values"],
+                arguments["length"],
+                self._loader._vault.secrets,
+                arguments["vault_id"],
+                bool(self._task.check_mode),
+            )
         except AnsibleError as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail(
                 f"{path}: expected to write the secrets, found {error.strerror}: check the folder's owner and mode"
             ) from error
-        result.update(changed=changed, generated=generated)
+        result.update(changed=changed or bool(stored), generated=generated, stored=stored)
         return result

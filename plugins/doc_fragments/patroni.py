@@ -40,4 +40,9 @@ options:
     description: How many synchronous standbys a healthy cluster has.
     type: int
     default: 0
+  leaving:
+    description: Members that are no longer declared and still there, because others are to take their place first.
+    type: list
+    elements: str
+    default: []
 """

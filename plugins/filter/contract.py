@@ -82,12 +82,18 @@ def local_names(contracts: Any, host: str) -> list[dict[str, str]]:
     ]
 
 
+def also_from(rules: list[dict[str, Any]], addresses: list[str]) -> list[dict[str, Any]]:
+    """Return firewall rules that let some more addresses in: those of members that are about to leave."""
+    return [{**rule, "sources": sorted({*rule["sources"], *addresses})} for rule in rules]
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "also_from": also_from,
             "services_on_host": services_on_host,
             "engine_services": engine_services,
             "firewall_rules": firewall_rules,

@@ -1,14 +1,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters for PostgreSQL and its poolers."""
+"""Filters that decide on the controller about PostgreSQL and its poolers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import scram_verifier
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_restart_order import (
+    OrderError,
+    restart_phases,
+)
 
 
 def stable_verifier(password: str, scope: str) -> str:
@@ -19,9 +24,54 @@ def stable_verifier(password: str, scope: str) -> str:
     return scram_verifier(password, hashlib.sha256(f"holdfast salt {scope}".encode()).digest()[:16])
 
 
+def postgres_restart_plan(hostvars: Mapping[str, Any], hosts: list[str], variable: str) -> dict[str, list[str]]:
+    """Return who restarts, in phases: `standbys`, `leader`, `standbys_again`.
+
+    `hostvars` holds, under the name `variable`, what holdfast.stateful.patroni_config returned on each host.
+    """
+    members: dict[str, Mapping[str, Any]] = {}
+    for name in hosts:
+        found = hostvars[name].get(variable) if name in hostvars else None
+        if not isinstance(found, Mapping) or "running" not in found:
+            raise AnsibleFilterError(f"{name}: expected what waits for a restart there, found nothing: run again")
+        members[name] = found
+    leaders = {str(item["leader"]) for item in members.values()}
+    if len(leaders) != 1:
+        raise AnsibleFilterError(f"expected one leader, members saw {', '.join(sorted(leaders))}: run again")
+    try:
+        return restart_phases(leaders.pop(), members)
+    except OrderError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def without_nulls(value: Any) -> Any:
+    """Return nested dictionaries without the keys whose value is null: a bootstrap has nothing to remove."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: without_nulls(item) for key, item in value.items() if item is not None}
+
+
+def tls_endpoints(contract: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every port of a PostgreSQL service that serves its host's certificate."""
+    settings = contract["settings"]
+    found = []
+    for member in contract["members"]:
+        found.append({"service": "PostgreSQL", "port": settings["port"], "postgres": True, **member})
+        found.append({"service": "Patroni", "port": settings["restapi_port"], "postgres": False, **member})
+    for member in settings["etcd"]["members"]:
+        found.append({"service": "etcd", "port": settings["etcd"]["client_port"], "postgres": False, **member})
+        found.append({"service": "etcd peers", "port": settings["etcd"]["peer_port"], "postgres": False, **member})
+    return found
+
+
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"scram_verifier": stable_verifier}
+        return {
+            "scram_verifier": stable_verifier,
+            "postgres_restart_plan": postgres_restart_plan,
+            "tls_endpoints": tls_endpoints,
+            "without_nulls": without_nulls,
+        }

@@ -52,12 +52,27 @@ def service_status(contracts: dict[str, Any], hosts: list[str], answers: list[di
     return summarise(contracts, observed)
 
 
-def probe_targets(contracts: dict[str, Any], ca_file: str, passwords: dict[str, str]) -> list[dict[str, Any]]:
-    """Return what `client_probe` needs; `passwords` are the applications' passwords by service."""
-    return [
-        {"connection": connection_of(contract, ca_file), "password": passwords[service]}
-        for service, contract in sorted(contracts.items())
-    ]
+def with_login(connection: dict[str, Any], secret_name: str, active: str) -> dict[str, Any]:
+    """Return a connection with the login that is handed out: a role has a second one, `b`, for rotations."""
+    suffix = "_b" if active == "b" else ""
+    return {**connection, "user": connection["user"] + suffix, "secret_name": secret_name + suffix}
+
+
+def app_secrets(active: dict[str, str]) -> list[str]:
+    """Return the name of the secret of each service's login that is handed out, in the order of `active`."""
+    return [f"{service}/app{'_b' if login == 'b' else ''}" for service, login in active.items()]
+
+
+def probe_targets(
+    contracts: dict[str, Any], ca_file: str, passwords: dict[str, str], active: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return what `client_probe` needs, by service: the applications' passwords, and which of their logins is out."""
+    targets = []
+    for service, contract in sorted(contracts.items()):
+        login = with_login(connection_of(contract, ca_file), "", (active or {}).get(service, "a"))
+        del login["secret_name"]
+        targets.append({"connection": login, "password": passwords[service]})
+    return targets
 
 
 class FilterModule:
@@ -66,9 +81,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "app_secrets": app_secrets,
             "connection_of": connection_of,
             "contract_of": contract_of,
             "engines_on_host": engines_on_host,
             "probe_targets": probe_targets,
             "service_status": service_status,
+            "with_login": with_login,
         }

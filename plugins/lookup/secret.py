@@ -25,6 +25,9 @@ options:
     type: list
     elements: str
     required: true
+  default:
+    description: What is returned for a name that the file does not have; without it such a name is an error.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -66,6 +69,9 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core ships no t
             )
         path = Path(self._loader.path_dwim(str(self._templar.template(variables[FILE_VARIABLE]))))
         table = read_cached(path, self._loader._vault.secrets)
+        default = kwargs.get("default")
+        if default is not None:
+            return [table.get(term, default) for term in terms]
         return [self._pick(path, table, term, bool(variables.get("ansible_check_mode"))) for term in terms]
 
     def _pick(self, path: Path, table: dict[str, str], term: str, check_mode: bool) -> str:

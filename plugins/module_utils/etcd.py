@@ -111,6 +111,17 @@ class EtcdClient:
         values = found.get("kvs") or []
         return base64.b64decode(values[0].get("value", "")).decode("utf-8", "replace") if values else None
 
+    def delete_through_any(self, bases: Sequence[str], key: str) -> bool:
+        """Delete one key through the first member that answers; return whether there was one."""
+        said: list[str] = []
+        for base in bases:
+            try:
+                done = self.post(base, "/v3/kv/deleterange", {"key": base64.b64encode(key.encode()).decode()})
+                return int(done.get("deleted") or 0) > 0
+            except EtcdError as error:
+                said.append(str(error))
+        raise EtcdError("no etcd member takes a write: " + "; ".join(said))
+
     def get_from_any(self, bases: Sequence[str], key: str) -> str | None:
         """Return the value of a key from the first member that answers."""
         said: list[str] = []

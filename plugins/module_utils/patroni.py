@@ -129,7 +129,7 @@ class Verdict:
         return self.leader is not None and not self.problems
 
 
-def judge(views: Sequence[MemberView], scope: str, sync_nodes: int) -> Verdict:
+def judge(views: Sequence[MemberView], scope: str, sync_nodes: int, leaving: Sequence[str] = ()) -> Verdict:
     """Judge a cluster: one leader by agreement and by its own word, everybody else streaming on its timeline."""
     verdict = Verdict()
     say = verdict.problems.append
@@ -151,7 +151,7 @@ def judge(views: Sequence[MemberView], scope: str, sync_nodes: int) -> Verdict:
         name = seen.pop()
         if [view.name for view in primaries] == [name]:
             verdict.leader = name
-            _judge_members(views, primaries[0], sync_nodes, verdict)
+            _judge_members(views, primaries[0], sync_nodes, verdict, leaving)
         else:
             say(f"{name} holds the leader key but does not say that it takes writes")
     verdict.paused = any(bool(view.cluster.get("pause")) for view in answering)
@@ -159,14 +159,16 @@ def judge(views: Sequence[MemberView], scope: str, sync_nodes: int) -> Verdict:
     return verdict
 
 
-def _judge_members(views: Sequence[MemberView], leader: MemberView, sync_nodes: int, verdict: Verdict) -> None:
+def _judge_members(
+    views: Sequence[MemberView], leader: MemberView, sync_nodes: int, verdict: Verdict, leaving: Sequence[str]
+) -> None:
     """Judge the list of members as the leader sees it."""
     say = verdict.problems.append
     listed = {str(item.get("name")): item for item in leader.listed}
     declared = {view.name for view in views}
     for name in sorted(declared - set(listed)):
         say(f"{name}: declared, but not a member of the cluster")
-    for name in sorted(set(listed) - declared):
+    for name in sorted(set(listed) - declared - set(leaving)):
         say(f"{name}: a member of the cluster that is not declared")
     timeline = leader.own.get("timeline")
     for name in sorted(declared & set(listed)):
@@ -194,10 +196,14 @@ def same(current: Any, wanted: Any) -> bool:
 
 
 def config_patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to send so that every wanted key has its value; keys nobody declared stay as they are."""
+    """Return what to send so that every wanted key has its value; null removes, undeclared keys stay as they are."""
     patch: dict[str, Any] = {}
     for key, value in wanted.items():
         found = current.get(key)
+        if value is None:
+            if found is not None:
+                patch[key] = None
+            continue
         if isinstance(value, Mapping):
             below = config_patch(found if isinstance(found, Mapping) else {}, value)
             if below:

@@ -34,6 +34,7 @@ CLUSTER_SPEC: dict[str, dict[str, Any]] = {
     "members": MEMBERS_SPEC,
     "restapi_port": {"type": "int", "default": 8008},
     "synchronous_nodes": {"type": "int", "default": 0},
+    "leaving": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 0},
 }
 
@@ -59,7 +60,8 @@ class Watch:
             self.views = [MemberView(member["name"], self.error) for member in members]
         else:
             self.views = observe(members, self.params["restapi_port"], self.context, timeout=3.0)
-        self.verdict = judge(self.views, self.params["scope"], self.params["synchronous_nodes"])
+        leaving = self.params.get("leaving") or ()
+        self.verdict = judge(self.views, self.params["scope"], self.params["synchronous_nodes"], leaving)
         return self.verdict
 
     def wait(self, timeout: float, good: Callable[[Verdict], bool] = lambda verdict: verdict.healthy) -> bool:

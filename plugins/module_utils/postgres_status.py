@@ -18,6 +18,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import (
     MemberView,
     PatroniError,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_pause import deadline_of
 
 RUNNING = {"running", "streaming"}
 
@@ -62,7 +63,10 @@ def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: fl
     tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in files))
     api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
     try:
-        return MemberView(name, None, api.get("/patroni"), api.get("/cluster")), api.ask("GET", "/history")[1]
+        view = MemberView(name, None, api.get("/patroni"), api.get("/cluster"))
+        if view.cluster.get("pause"):
+            view.cluster["paused_until"] = deadline_of(api.get("/config"))
+        return view, api.ask("GET", "/history")[1]
     finally:
         api.connection.close()
 
@@ -101,7 +105,8 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
     if not view.leads and state in RUNNING and own.get("state") != "streaming":
         say(f"does not stream from the leader: {own.get('state')}")
     if view.cluster.get("pause"):
-        say("automatic failover is paused")
+        until = view.cluster.get("paused_until")
+        say(f"automatic failover is paused until {until} UTC" if until else "automatic failover is paused, with no end")
     if view.own.get("pending_restart"):
         say("settings wait for a restart")
     limit = (contract.get("budget") or {}).get("max_replica_lag_seconds")

@@ -2,17 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Move the lead away from this host's etcd member, or restart the member, when the cluster can bear it."""
+"""Drain, restart, add, replace or remove this host's etcd member, when the cluster can bear it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_member
-short_description: Drain or restart this host's etcd member
+short_description: Drain, restart, add, replace or remove this host's etcd member
 version_added: 0.1.0
 author: Holdfast maintainers (@holdfast)
 description:
-  - Refuses unless every declared member is healthy, so that the cluster keeps its quorum without this one.
+  - Refuses unless every declared member is healthy, so that the cluster keeps its quorum without this one. Where this
+    member joins, is replaced or leaves, every other one has to be healthy.
 extends_documentation_fragment: [holdfast.stateful.host_tls]
 options:
   name:
@@ -42,10 +43,27 @@ options:
     type: int
     default: 2380
   state:
-    description: V(drained) means that this member does not lead. V(restarted) restarts the unit.
+    description:
+      - V(drained) means that this member does not lead. V(restarted) restarts the unit.
+      - V(present) means that this member votes. It enters as a learner, is started and then promoted. Its packages and
+        files must be there.
+      - V(absent) means that it is no member. The unit and the data are left to the caller.
     type: str
-    choices: [drained, restarted]
+    choices: [drained, restarted, present, absent]
     required: true
+  replace:
+    description:
+      - With O(state=present), give a member that lost its data a new identity. What is left of its data is renamed.
+      - Refuses for a member that answers.
+    type: bool
+    default: false
+  data_dir:
+    description: Folder of this member's data, with O(state=present).
+    type: path
+  grant:
+    description: File that permits a member without data to start.
+    type: path
+    default: /etc/etcd/begin.env
   newer_than:
     description: Files. With O(state=restarted), restart only when one of them is newer than the start of the unit.
     type: list
@@ -67,6 +85,14 @@ EXAMPLES = r"""
     name: db1
     members: "{{ service_contract_service.settings.etcd.members }}"
     state: drained
+
+- name: Give a member that lost its data a new identity
+  holdfast.stateful.etcd_member:
+    name: db3
+    members: "{{ service_contract_service.settings.etcd.members }}"
+    data_dir: /var/lib/etcd/orders-db
+    state: present
+    replace: true
 """
 
 RETURN = r"""
@@ -78,6 +104,11 @@ previous_leader:
   description: Name of the member that led before.
   returned: always
   type: str
+steps:
+  description: What was done to the membership, or would be.
+  returned: with O(state=present) or O(state=absent)
+  type: list
+  elements: str
 refusal:
   description: V(gate) when the cluster could not bear it.
   returned: failure
@@ -88,7 +119,14 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError, url_of
-from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch import CLUSTER_SPEC, INTERVAL, UNIT, Watch
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_members import join, leave
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch import (
+    CLUSTER_SPEC,
+    INTERVAL,
+    UNIT,
+    Watch,
+    local_state,
+)
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, outdated, restart
 
 
@@ -133,24 +171,44 @@ def act(watch: Watch, check: bool) -> tuple[bool, str | None]:
     return changed, before
 
 
+def change_membership(watch: Watch, check: bool) -> list[str]:
+    """Join or leave; return the steps."""
+    params = watch.params
+    if watch.error:
+        raise EtcdError(watch.error)
+    if params["state"] == "absent":
+        return leave(watch, check)
+    return join(watch, local_state(params["data_dir"], params["grant"])["has_data"], check)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             **CLUSTER_SPEC,
-            "state": {"type": "str", "choices": ["drained", "restarted"], "required": True},
+            "state": {"type": "str", "choices": ["drained", "restarted", "present", "absent"], "required": True},
+            "replace": {"type": "bool", "default": False},
+            "data_dir": {"type": "path"},
+            "grant": {"type": "path", "default": "/etc/etcd/begin.env"},
             "newer_than": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "float", "default": 60},
         },
+        required_if=[("state", "present", ("data_dir",))],
         supports_check_mode=True,
     )
     params = module.params
+    more: dict = {}  # type: ignore[type-arg]  # sanity wants no typing import here
     try:
         watch = Watch(params)
-        changed, before = act(watch, module.check_mode)
+        if params["state"] in {"present", "absent"}:
+            before = watch.look().leader
+            more["steps"] = change_membership(watch, module.check_mode)
+            changed = bool(more["steps"])
+        else:
+            changed, before = act(watch, module.check_mode)
     except (EtcdError, UnitError, OSError) as error:
         module.fail_json(msg=f"etcd member {params['name']}: {error}", refusal="gate")
-    module.exit_json(changed=changed, previous_leader=before, leader=watch.verdict.leader)
+    module.exit_json(changed=changed, previous_leader=before, leader=watch.verdict.leader, **more)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ author: Holdfast maintainers (@holdfast)
 description:
   - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and
     by its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked.
-  - With O(config), compares the dynamic configuration with it and sends the difference.
+  - With O(config), compares the dynamic configuration with it and sends the difference. Parameters that this host's
+    server does not know, or whose value it would not take, are refused before anything is changed.
   - With O(database), compares the database, its owner and the monitoring role with what they should be, and converges
     them on the member that leads, whichever that is. On the other members this part does nothing.
   - Converges nothing on a cluster that is not healthy.
@@ -69,7 +70,9 @@ options:
     type: float
     default: 0
   config:
-    description: The part of the dynamic configuration that is declared. Keys that are not declared stay as they are.
+    description:
+      - The part of the dynamic configuration that is declared. Null removes a key; keys that are not declared stay as
+        they are.
     type: dict
   database:
     description: The application's database.
@@ -176,14 +179,17 @@ refusal:
   type: str
 """
 
-import json
-import time
 from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, config_patch, pick
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
+    local_settings,
+    send_difference,
+    wait_for_notice,
+)
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
     UNIT,
@@ -217,32 +223,14 @@ def may_start(params: Mapping) -> str:  # type: ignore[type-arg]  # sanity wants
 
 def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
     """Send the difference of the dynamic configuration, and wait until the members have taken note."""
-    wanted = watch.params["config"]
-    api = watch.api(watch.params["name"])
-    current = api.get("/config")
-    patch = config_patch(current, wanted)
-    result["config_changes"] = patch
-    if not patch:
-        return
-    result["changed"] = True
-    result["diff"].append(
-        {
-            "header": f"dynamic configuration of {watch.params['scope']}",
-            "before": json.dumps(pick(current, patch), indent=2, sort_keys=True) + "\n",
-            "after": json.dumps(patch, indent=2, sort_keys=True) + "\n",
-        }
+    params = watch.params
+    api = watch.api(params["name"])
+    seconds = send_difference(
+        api, params["scope"], params["config"], lambda: local_settings(params["port"]), result, check
     )
-    if check:
-        return
-    status, said = api.ask("PATCH", "/config", patch)
-    if status != 200:
-        raise PatroniError(f"{api.where}/config: expected HTTP 200, found {status}: {str(said)[:300]}")
-    left = config_patch(api.get("/config"), wanted)
-    if left:
-        raise PatroniError(f"{api.where}/config: expected the change to be kept, found {json.dumps(left)[:300]}")
-    # Members look every loop_wait: one round later they know which settings wait for a restart.
-    time.sleep(float(wanted.get("loop_wait", current.get("loop_wait", 10))) + 0.5)
-    watch.look()
+    if seconds:
+        wait_for_notice(seconds)
+        watch.look()
 
 
 def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]

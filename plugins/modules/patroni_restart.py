@@ -70,6 +70,8 @@ refusal:
   type: str
 """
 
+from collections.abc import Mapping
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, Watch
@@ -96,6 +98,12 @@ def gate(watch: Watch) -> bool:
     return reason
 
 
+def restart_request(params: Mapping) -> dict:  # type: ignore[type-arg]  # sanity wants no typing import here
+    """Return the request: with a time limit of its own, as primary_start_timeout may be 0 and mean "fail over"."""
+    limit = {"timeout": max(1, int(params["timeout"]))}
+    return {**limit, "restart_pending": True} if params["only_pending"] else limit
+
+
 def act(watch: Watch) -> None:
     """Restart, and wait until another server process runs here and the cluster is healthy."""
     params = watch.params
@@ -106,7 +114,7 @@ def act(watch: Watch) -> None:
         restart(UNIT)
     else:
         try:
-            status, said = watch.api(name, timeout).ask("POST", "/restart", {})
+            status, said = watch.api(name, timeout).ask("POST", "/restart", restart_request(params))
             answer = f"; Patroni answered HTTP {status}: {str(said)[:300]}"
         except PatroniError as error:
             answer = f"; {error}"

@@ -12,7 +12,8 @@ short_description: Ensure that a vault-encrypted file on the controller holds a 
 version_added: 0.1.0
 author: Holdfast (@holdfast)
 description:
-  - Generates a secret for every name that has none, and never changes one that exists.
+  - Generates a secret for every name that has none, and changes one that exists only where O(renew) or O(values) name
+    it.
   - Works on the controller only, through its action plugin, so no host ever sees the file.
   - The file is encrypted with the vault passwords of the run, written completely or not at all, and only one run at a
     time writes it. A file that cannot be decrypted is never overwritten.
@@ -28,6 +29,15 @@ options:
     type: list
     elements: str
     required: true
+  renew:
+    description: Names that get a new secret in every run.
+    type: list
+    elements: str
+    default: []
+  values:
+    description: Values beside the secrets that say which of them is in force. Texts by name.
+    type: dict
+    default: {}
   length:
     description: Number of letters and digits of a new secret, at least 16.
     type: int
@@ -59,6 +69,11 @@ generated:
   returned: always
   type: list
   elements: str
+stored:
+  description: Names that were renewed or got another value, never the values.
+  returned: always
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -70,6 +85,8 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
+            "renew": {"type": "list", "elements": "str", "default": []},
+            "values": {"type": "dict", "default": {}},
             "length": {"type": "int", "default": 32},
             "vault_id": {"type": "str", "default": "default"},
         },

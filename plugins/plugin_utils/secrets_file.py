@@ -134,6 +134,30 @@ def write(path: Path, table: dict[str, str], vault_secrets: Any, vault_id: str) 
         os.close(parent)
 
 
+def store(
+    path: Path,
+    renew: list[str],
+    values: dict[str, str],
+    length: int,
+    vault_secrets: Any,
+    vault_id: str,
+    check_mode: bool,
+) -> list[str]:
+    """Give some names new secrets and others a value; return the names that changed."""
+    check_names([*renew, *values])
+    if check_mode:
+        table = read(path, vault_secrets)
+        return sorted({*renew, *(name for name, value in values.items() if table.get(name) != value)})
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(path):
+        table = read(path, vault_secrets)
+        fresh = {**{str(name): generate(length) for name in renew}, **values}
+        changed = sorted(name for name, value in fresh.items() if table.get(name) != value)
+        if changed:
+            write(path, {**table, **fresh}, vault_secrets, vault_id)
+    return changed
+
+
 def ensure(
     path: Path, names: list[str], length: int, vault_secrets: Any, vault_id: str, check_mode: bool
 ) -> tuple[bool, list[str]]:

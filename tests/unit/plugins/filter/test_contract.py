@@ -99,8 +99,17 @@ def test_anything_but_contracts_is_refused(bad: Any) -> None:
 
 def test_every_filter_is_registered() -> None:
     assert set(FilterModule().filters()) == {
+        "also_from",
         "services_on_host",
         "engine_services",
         "firewall_rules",
         "local_names",
     }
+
+
+def test_members_that_are_about_to_leave_stay_welcome() -> None:
+    rules = [{"port": 1, "sources": ["192.0.2.2"]}, {"port": 2, "sources": []}]
+    also_from = FilterModule().filters()["also_from"]
+    assert [rule["sources"] for rule in also_from(rules, ["192.0.2.1"])] == [["192.0.2.1", "192.0.2.2"], ["192.0.2.1"]]
+    assert also_from(rules, []) == rules
+    assert rules[1]["sources"] == []

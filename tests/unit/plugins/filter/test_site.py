@@ -90,6 +90,16 @@ def test_probe_targets_carry_their_own_password() -> None:
     assert not any(password in str(item["connection"]) for item in found for password in PASSWORDS.values())
 
 
+def test_the_login_that_is_handed_out() -> None:
+    first = site.with_login({"user": "app"}, "db/app", "a")
+    assert first == {"user": "app", "secret_name": "db/app"}
+    assert site.with_login({"user": "app"}, "db/app", "b") == {"user": "app_b", "secret_name": "db/app_b"}
+    assert site.app_secrets({"y": "b", "x": "a"}) == ["y/app_b", "x/app"]
+    service = min(CONTRACTS)
+    users = [site.probe_targets(CONTRACTS, "/ca.crt", PASSWORDS, {service: x})[0]["connection"]["user"] for x in "ab"]
+    assert users[1] == users[0] + "_b"
+
+
 def member(role: str, leader: str) -> dict[str, Any]:
     return {"host_role": role, "state": "running", "version": "1", "lag_seconds": 0.0, "leader": leader}
 

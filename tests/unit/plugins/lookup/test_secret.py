@@ -24,12 +24,12 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def look_up(*terms: str, **variables: Any) -> list[str]:
+def look_up(*terms: str, default: str | None = None, **variables: Any) -> list[str]:
     loader = DataLoader()
     loader.set_vault_secrets(VAULT)
     plugin = secret.LookupModule(loader=loader, templar=Templar(loader=loader, variables=variables))
     plugin.set_options = lambda **_: None
-    found: list[str] = plugin.run(list(terms), variables)
+    found: list[str] = plugin.run(list(terms), variables, default=default)
     return found
 
 
@@ -40,6 +40,11 @@ def test_found(path: Path) -> None:
 def test_the_variable_may_be_a_template(path: Path) -> None:
     template = trust_as_template("{{ folder }}/s.yml")
     assert look_up("c", holdfast_secrets_file=template, folder=str(path.parent)) == ["two"]
+
+
+def test_a_default_stands_in_for_a_missing_name(path: Path) -> None:
+    assert look_up("c", "nope", default="a", holdfast_secrets_file=str(path)) == ["two", "a"]
+    assert look_up("nope", default="", holdfast_secrets_file=str(path.parent / "none.yml")) == [""]
 
 
 def test_missing_name(path: Path) -> None:

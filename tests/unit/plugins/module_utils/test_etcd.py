@@ -94,3 +94,22 @@ def test_status_of_the_gateway_has_numbers_as_text_and_no_zeroes() -> None:
 def test_addresses() -> None:
     assert etcd.url_of("10.0.0.1", 1) == "https://10.0.0.1:1"
     assert etcd.url_of("fd00::1", 1) == "https://[fd00::1]:1"
+
+
+def test_a_key_is_deleted_through_the_first_member_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def post(_self: etcd.EtcdClient, base: str, path: str, body: dict[str, str]) -> dict[str, str]:
+        asked.append(base)
+        if base == "down":
+            raise etcd.EtcdError("down: refused")
+        assert (path, body) == ("/v3/kv/deleterange", {"key": "L2E="})
+        return {"deleted": "1"} if base == "one" else {}
+
+    monkeypatch.setattr(etcd.EtcdClient, "post", post)
+    client = etcd.EtcdClient.__new__(etcd.EtcdClient)
+    assert client.delete_through_any(["down", "one", "two"], "/a")
+    assert asked == ["down", "one"]
+    assert not client.delete_through_any(["none"], "/a")
+    with pytest.raises(etcd.EtcdError, match="no etcd member takes a write: down"):
+        client.delete_through_any(["down"], "/a")

@@ -193,3 +193,11 @@ def test_who_may_lead_next(
     found, reasons = patroni.choose_candidate(leader, sync, wanted)
     assert found == name
     assert not reason or any(reason in text for text in reasons)
+
+
+def test_a_member_that_is_about_to_leave_is_no_problem() -> None:
+    seen = views()
+    for view in seen:
+        view.cluster["members"].append({"name": "old", "role": "replica", "state": "stopped", "timeline": 1})
+    assert patroni.judge(seen, "db", 1).problems == ["old: a member of the cluster that is not declared"]
+    assert patroni.judge(seen, "db", 1, ["old"]).healthy

@@ -55,6 +55,13 @@ def test_a_standby_that_is_cut_off_and_a_pause() -> None:
         assert part in text
 
 
+def test_a_pause_is_shown_with_its_end() -> None:
+    found = describe("a", {"role": "primary"}, LISTED, pause=True)
+    assert found["problems"] == ["automatic failover is paused, with no end"]
+    found = describe("a", {"role": "primary"}, LISTED, pause=True, paused_until="2026-01-31 23:59:00")
+    assert found["problems"] == ["automatic failover is paused until 2026-01-31 23:59:00 UTC"]
+
+
 @pytest.mark.parametrize("credentials", [{}, {"name": "z"}, {"name": "a", "ca": "/nonexistent"}])
 def test_it_never_raises(credentials: dict[str, Any]) -> None:
     found = status.observe_local(CONTRACT, credentials, 0.2)

@@ -34,6 +34,26 @@ def test_generate_only_what_is_missing(tmp_path: Path) -> None:
     assert len(set(second.values())) == 3
 
 
+def test_some_are_renewed_others_get_a_value_and_the_rest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yml"
+    ensure(path, "a", "b")
+    first = secrets_file.read(path, VAULT)
+
+    def store(renew: list[str], values: dict[str, str], check: bool = False) -> list[str]:
+        return secrets_file.store(path, renew, values, 32, VAULT, "holdfast", check)
+
+    assert store(["a"], {"c": "x"}, check=True) == ["a", "c"]
+    assert secrets_file.read(path, VAULT) == first
+    assert store(["a"], {"c": "x"}) == ["a", "c"]
+    second = secrets_file.read(path, VAULT)
+    assert (second["b"], second["c"]) == (first["b"], "x")
+    assert second["a"] != first["a"]
+    assert len(second["a"]) == 32
+    assert store([], {"c": "x"}) == []
+    with pytest.raises(SecretsError, match="expected letters"):
+        store([], {"no name": "x"})
+
+
 def test_modes_and_encryption(tmp_path: Path) -> None:
     path = tmp_path / "new" / "secrets.yml"
     ensure(path, "a")

@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshots of the consensus store: saved by etcd's own client, and believed only after they were read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError
+
+TIMEOUT = 300
+
+
+def run(*words: str) -> str:
+    """Run one of etcd's tools and return what it printed."""
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            env={**os.environ, "ETCDCTL_API": "3"},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EtcdError(f"{words[0]}: expected it to finish, found: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-500:]
+        raise EtcdError(f"{words[0]}: expected success, found {done.returncode}: {said}")
+    return done.stdout
+
+
+def offline_tool() -> str:
+    """Return the tool that reads snapshot files: before etcd 3.5 it was part of the client."""
+    return "etcdutl" if shutil.which("etcdutl") else "etcdctl"
+
+
+def parse_status(text: str) -> dict[str, int]:
+    """Return hash, revision, keys and bytes of a snapshot; one without keys is none that anybody wants to restore."""
+    try:
+        found = json.loads(text)
+        status = {ours: int(found[theirs]) for ours, theirs in FIELDS.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EtcdError(f"expected the status of a snapshot, found {text.strip()[:200]!r}") from error
+    if status["keys"] < 1 or status["revision"] < 1:
+        raise EtcdError(f"expected a snapshot with keys, found {status['keys']} at revision {status['revision']}")
+    return status
+
+
+FIELDS = {"hash": "hash", "revision": "revision", "keys": "totalKey", "bytes": "totalSize"}
+
+
+def verify(path: str) -> dict[str, int]:
+    """Read a snapshot back."""
+    return parse_status(run(offline_tool(), "snapshot", "status", path, "--write-out=json"))
+
+
+def save(path: str, endpoint: str, tls: Mapping[str, Any]) -> dict[str, int]:
+    """Save a snapshot, verify it, and only then give it its name."""
+    final = Path(path)
+    temporary = final.with_name(f".{final.name}.part")
+    temporary.unlink(missing_ok=True)
+    files = [f"--cacert={tls['ca']}", f"--cert={tls['cert']}", f"--key={tls['key']}"]
+    try:
+        run("etcdctl", f"--endpoints={endpoint}", *files, "snapshot", "save", str(temporary))
+        status = verify(str(temporary))
+        temporary.chmod(0o600)
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return status

@@ -1,0 +1,47 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a member of a Patroni cluster may be removed or built anew, from what the live members say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, Verdict
+
+
+def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) -> str:
+    """Return why a member must not be removed, or "".
+
+    ``views`` are the declared members, which stay. Judged by them the cluster must be healthy, with every promise kept
+    and nothing to complain about but the member that leaves.
+    """
+    leaders = sorted({view.leader for view in views if view.leader} | {view.name for view in views if view.leads})
+    if name in leaders:
+        return f"{name} leads: move the lead to another member first (a planned switchover), then run again"
+    if name in {view.name for view in views}:
+        return (
+            f"{name} is declared, and the next run of site.yml would bring it back: take it out of the service's group"
+            " first, see docs/runbooks/change_postgres_members.md"
+        )
+    if not leaders:
+        return "no member says who leads: nothing is removed from a cluster without a leader"
+    wrong = [problem for problem in verdict.problems if not problem.startswith(f"{name}: a member of the cluster")]
+    if verdict.leader is None or wrong:
+        return "expected the members that stay to be healthy without it, found: " + ("; ".join(wrong) or "no leader")
+    return ""
+
+
+def reinit_blocker(verdict: Verdict, name: str) -> str:
+    """Return why a member must not be built anew, or "": it is deleted first, and copied from the leader."""
+    if verdict.leader is None:
+        return "no leader by agreement, so there is nothing to copy from: " + "; ".join(verdict.problems)
+    if verdict.leader == name:
+        return f"{name} leads: its data is the cluster's. Move the lead to another member first"
+    return ""
+
+
+def slot_of(name: str) -> str:
+    """Return the name that Patroni gives to a member's replication slot."""
+    return re.sub("[^a-z0-9_]", lambda found: "_" if found[0] in "-." else f"u{ord(found[0]):04d}", name.lower())[:63]

@@ -1,0 +1,52 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils import etcd_snapshot
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError
+
+GOOD = '{"hash":7,"revision":12,"totalKey":9,"totalSize":20480,"version":"3.5"}'
+TLS = {"ca": "/none/ca", "cert": "/none/cert", "key": "/none/key"}
+
+
+def test_status_is_read() -> None:
+    assert etcd_snapshot.parse_status(GOOD) == {"hash": 7, "revision": 12, "keys": 9, "bytes": 20480}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", '{"hash": 7}', GOOD.replace(":9,", ":0,"), GOOD.replace(":12,", ":0,")]
+)
+def test_what_is_no_snapshot_is_not_believed(text: str) -> None:
+    with pytest.raises(EtcdError):
+        etcd_snapshot.parse_status(text)
+
+
+@pytest.mark.parametrize("status", [GOOD, "damaged"])
+def test_only_a_verified_snapshot_gets_the_name(status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final = tmp_path / "store.db"
+
+    def run(*words: str) -> str:
+        if "save" in words:
+            Path(words[-1]).write_text("content")
+            return ""
+        return status
+
+    monkeypatch.setattr(etcd_snapshot, "run", run)
+    if status == GOOD:
+        assert etcd_snapshot.save(str(final), "https://a:2379", TLS)["keys"] == 9
+        assert final.stat().st_mode & 0o777 == 0o600
+    else:
+        with pytest.raises(EtcdError):
+            etcd_snapshot.save(str(final), "https://a:2379", TLS)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tool_that_fails_or_is_missing_is_an_error() -> None:
+    with pytest.raises(EtcdError, match="expected success, found 1"):
+        etcd_snapshot.run("false")
+    with pytest.raises(EtcdError, match="expected it to finish"):
+        etcd_snapshot.run("/none/etcdctl")

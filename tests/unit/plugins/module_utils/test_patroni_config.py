@@ -1,0 +1,117 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils import patroni_config
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, config_patch
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_settings import Setting
+
+LIVE = {"loop_wait": 2, "postgresql": {"parameters": {"max_connections": 100, "jit": "off"}}}
+KNOWN = {
+    "max_connections": Setting("max_connections", "100", None, "postmaster", "integer", "1", "262143"),
+    "jit": Setting("jit", "off", None, "user", "bool"),
+}
+
+
+class FakeApi:
+    where = "https://a:8008"
+
+    def __init__(self, status: int = 200, keeps: bool = True) -> None:
+        self.config: dict[str, Any] = copy.deepcopy(LIVE)
+        self.status, self.keeps = status, keeps
+        self.sent: list[Any] = []
+
+    def get(self, _path: str) -> dict[str, Any]:
+        return copy.deepcopy(self.config)
+
+    def ask(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        assert (method, path) == ("PATCH", "/config")
+        self.sent.append(body)
+        parameters = body.get("postgresql", {}).get("parameters", {})
+        for key, value in parameters.items() if self.keeps else ():
+            self.config["postgresql"]["parameters"].pop(key, None)
+            if value is not None:
+                self.config["postgresql"]["parameters"][key] = value
+        return self.status, "said"
+
+
+def parameters(**values: Any) -> dict[str, Any]:
+    return {"loop_wait": 2, "postgresql": {"parameters": values}}
+
+
+def send(api: FakeApi, wanted: dict[str, Any], check: bool = False) -> tuple[float, dict[str, Any]]:
+    result: dict[str, Any] = {"changed": False, "diff": []}
+    seconds = patroni_config.send_difference(api, "db", wanted, lambda: KNOWN, result, check)  # type: ignore[arg-type]
+    return seconds, result
+
+
+def test_nothing_to_do_asks_no_server_and_sends_nothing() -> None:
+    api, result = FakeApi(), {"changed": False, "diff": []}
+
+    def never() -> dict[str, Setting]:
+        raise AssertionError("asked")
+
+    wanted = parameters(max_connections="100", gone=None)
+    assert patroni_config.send_difference(api, "db", wanted, never, result, False) == 0.0  # type: ignore[arg-type]
+    assert (api.sent, result["changed"]) == ([], False)
+
+
+def test_only_the_difference_is_sent_and_shown() -> None:
+    api = FakeApi()
+    seconds, result = send(api, parameters(max_connections=200, jit=None))
+    assert api.sent == [{"postgresql": {"parameters": {"max_connections": 200, "jit": None}}}]
+    assert (seconds, result["changed"]) == (2.5, True)
+    assert '"max_connections": 100' in result["diff"][0]["before"]
+    assert '"max_connections": 200' in result["diff"][0]["after"]
+
+
+def test_check_mode_judges_and_sends_nothing() -> None:
+    api = FakeApi()
+    assert send(api, parameters(max_connections=200), check=True)[1]["changed"]
+    assert api.sent == []
+    with pytest.raises(PatroniError, match="nonsense"):
+        send(api, parameters(nonsense=1), check=True)
+
+
+@pytest.mark.parametrize("bad", [{"nonsense": 1}, {"max_connections": 999999}, {"jit": "maybe"}])
+def test_one_bad_parameter_refuses_the_whole_change(bad: dict[str, Any]) -> None:
+    api = FakeApi()
+    with pytest.raises(PatroniError, match="nothing was changed"):
+        send(api, {**parameters(**{"max_connections": 200, **bad}), "ttl": 30})
+    assert api.sent == []
+
+
+def test_a_refusal_and_a_change_that_is_not_kept_are_errors() -> None:
+    with pytest.raises(PatroniError, match="expected HTTP 200, found 409"):
+        send(FakeApi(status=409), parameters(max_connections=200))
+    with pytest.raises(PatroniError, match="expected the change to be kept"):
+        send(FakeApi(keeps=False), parameters(max_connections=200))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "patch"),
+    [
+        ({"a": None}, {"a": None}),
+        ({"b": None}, {}),
+        ({"a": {"x": None}}, {"a": {"x": None}}),
+        ({"a": {"y": None}}, {}),
+        ({"c": {"y": None}}, {}),
+    ],
+)
+def test_null_removes_what_is_there(wanted: dict[str, Any], patch: dict[str, Any]) -> None:
+    assert config_patch({"a": {"x": 1}}, wanted) == patch
+
+
+def test_shared_values_need_all_names() -> None:
+    api = FakeApi()
+    with pytest.raises(PatroniError, match="max_wal_senders"):
+        patroni_config.shared_values(api, KNOWN)  # type: ignore[arg-type]
+    settings = {name: Setting(name, "7", None, "postmaster", "integer") for name in patroni_config.SHARED}
+    found = patroni_config.shared_values(api, settings)  # type: ignore[arg-type]
+    assert set(found["running"].values()) == {7}
+    assert found["wanted"]["max_connections"] == 100
