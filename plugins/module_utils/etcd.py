@@ -17,6 +17,8 @@ from typing import Any
 REPLACEMENT = "docs/runbooks/replace_etcd_member.md"
 
 
+# What etcd answers without a user.
+OPEN_PATHS = ("/v3/auth/authenticate", "/v3/maintenance/status", "/v3/cluster/member/list")
 # etcd's own words (api/v3rpc/rpctypes/error.go); the JSON gateway gives no finer code.
 AUTH_OFF = "authentication is not enabled"
 BAD_LOGIN = "authentication failed, invalid user ID or password"
@@ -71,7 +73,9 @@ class EtcdClient:
         return made
 
     def post(self, base: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask one question, under the token of `login` where there is one; anything but a JSON object is an error."""
+        """Ask one question, logged in where a user is given; anything but a JSON object is an error."""
+        if self.user and path not in OPEN_PATHS:
+            self.login(base)
         token = self.tokens.get(base)
         headers = {"Content-Type": "application/json", **({"Authorization": token} if token else {})}
         request = urllib.request.Request(  # noqa: S310 - the scheme is https, see url_of
@@ -106,7 +110,6 @@ class EtcdClient:
 
     def get(self, base: str, key: str) -> str | None:
         """Return the value of a key by a linearizable read, or None where there is none."""
-        self.login(base)
         found = self.post(base, "/v3/kv/range", {"key": base64.b64encode(key.encode()).decode()})
         values = found.get("kvs") or []
         return base64.b64decode(values[0].get("value", "")).decode("utf-8", "replace") if values else None

@@ -18,8 +18,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import Etcd
 TIMEOUT = 300
 
 
-def run(*words: str) -> str:
-    """Run one of etcd's tools and return what it printed."""
+def run(*words: str, user: str = "") -> str:
+    """Run one of etcd's tools and return what it printed. `user` is NAME:PASSWORD, and not on the command line."""
     try:
         done = subprocess.run(
             words,
@@ -27,7 +27,7 @@ def run(*words: str) -> str:
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
-            env={**os.environ, "ETCDCTL_API": "3"},
+            env={**os.environ, "ETCDCTL_API": "3", **({"ETCDCTL_USER": user} if user else {})},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -63,14 +63,15 @@ def verify(path: str) -> dict[str, int]:
     return parse_status(run(offline_tool(), "snapshot", "status", path, "--write-out=json"))
 
 
-def save(path: str, endpoint: str, tls: Mapping[str, Any]) -> dict[str, int]:
+def save(path: str, endpoint: str, params: Mapping[str, Any]) -> dict[str, int]:
     """Save a snapshot, verify it, and only then give it its name."""
     final = Path(path)
     temporary = final.with_name(f".{final.name}.part")
     temporary.unlink(missing_ok=True)
-    files = [f"--cacert={tls['ca']}", f"--cert={tls['cert']}", f"--key={tls['key']}"]
+    files = [f"--cacert={params['ca']}", f"--cert={params['cert']}", f"--key={params['key']}"]
+    user = f"{params['user']}:{params['password']}" if params.get("user") else ""
     try:
-        run("etcdctl", f"--endpoints={endpoint}", *files, "snapshot", "save", str(temporary))
+        run("etcdctl", f"--endpoints={endpoint}", *files, "snapshot", "save", str(temporary), user=user)
         status = verify(str(temporary))
         temporary.chmod(0o600)
         temporary.replace(final)

@@ -36,6 +36,8 @@ CLUSTER_SPEC: dict[str, dict[str, Any]] = {
     },
     "client_port": {"type": "int", "default": 2379},
     "peer_port": {"type": "int", "default": 2380},
+    "user": {"type": "str", "default": ""},
+    "password": {"type": "str", "default": "", "no_log": True},
     "timeout": {"type": "float", "default": 0},
 }
 
@@ -48,12 +50,18 @@ class Watch:
         self.params = params
         self.error = ""
         try:
-            self.client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=2.0)
+            self.client = self.patient(2.0)
         except EtcdError as error:
             self.error = str(error)
         self.views: list[MemberView] = []
         self.listed: list[dict[str, Any]] | None = None
         self.verdict = Verdict(False, False, None, [], [])
+
+    def patient(self, timeout: float) -> EtcdClient:
+        """Return a client whose questions may take `timeout` seconds. Raises EtcdError."""
+        params = self.params
+        context = Tls(params["ca"], params["cert"], params["key"]).context()
+        return EtcdClient(context, timeout, params.get("user") or "", params.get("password") or "")
 
     def look(self) -> Verdict:
         """Observe once."""

@@ -101,7 +101,8 @@ def forget(watch: Watch, check: bool) -> list[str]:
 def _delete_key(watch: Watch, member: str) -> None:
     """Delete the key and see that nobody writes it again."""
     params = watch.params
-    client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=5.0)
+    context = Tls(params["ca"], params["cert"], params["key"]).context()
+    client = EtcdClient(context, 5.0, params["etcd_user"] or "", params["etcd_password"] or "")
     stores = [url_of(item["address"], params["etcd_client_port"]) for item in params["etcd_members"]]
     client.delete_through_any(stores, f"/service/{params['scope']}/members/{member}")
     config = watch.api(params["name"]).get("/config")

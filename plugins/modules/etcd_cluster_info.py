@@ -16,34 +16,8 @@ description:
     certificate.
   - Reports whether this host has data, which decides whether its member may start.
   - Changes nothing.
-extends_documentation_fragment: [holdfast.stateful.host_tls]
+extends_documentation_fragment: [holdfast.stateful.etcd, holdfast.stateful.host_tls]
 options:
-  name:
-    description: Name of this host's member.
-    type: str
-    required: true
-  members:
-    description: The declared members.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the member.
-        type: str
-        required: true
-      address:
-        description: Address at which members and clients reach it.
-        type: str
-        required: true
-  client_port:
-    description: Port for clients.
-    type: int
-    default: 2379
-  peer_port:
-    description: Port for peers.
-    type: int
-    default: 2380
   data_dir:
     description: Folder of this member's data.
     type: path

@@ -14,34 +14,8 @@ author: Holdfast maintainers (@holdfast)
 description:
   - Defragmenting blocks the member while it lasts, so every declared member has to be healthy, before and after.
   - A snapshot gets its name only after it was read back. This host's member has to be part of a quorum.
-extends_documentation_fragment: [holdfast.stateful.host_tls]
+extends_documentation_fragment: [holdfast.stateful.etcd, holdfast.stateful.host_tls]
 options:
-  name:
-    description: Name of this host's member.
-    type: str
-    required: true
-  members:
-    description: The declared members.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the member.
-        type: str
-        required: true
-      address:
-        description: Address at which members and clients reach it.
-        type: str
-        required: true
-  client_port:
-    description: Port for clients.
-    type: int
-    default: 2379
-  peer_port:
-    description: Port for peers.
-    type: int
-    default: 2380
   state:
     description: What is done.
     type: str
@@ -88,7 +62,7 @@ refusal:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_snapshot import save
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch import CLUSTER_SPEC, Watch
 
@@ -112,12 +86,10 @@ def require(watch: Watch, what: str, when: str) -> None:
 
 def defragment(watch: Watch, base: str, check: bool) -> dict:  # type: ignore[type-arg]  # sanity wants no typing import
     """Defragment between two gates."""
-    params = watch.params
     require(watch, "all", "before this one pauses")
     before = watch.own().db_bytes
     if not check:
-        context = Tls(params["ca"], params["cert"], params["key"]).context()
-        EtcdClient(context, SECONDS_FOR_A_DEFRAGMENTATION).post(base, "/v3/maintenance/defragment")
+        watch.patient(SECONDS_FOR_A_DEFRAGMENTATION).post(base, "/v3/maintenance/defragment")
         require(watch, "all", "after it")
     return {"changed": True, "bytes_before": before, "bytes_after": watch.own().db_bytes}
 

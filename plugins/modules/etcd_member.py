@@ -14,34 +14,8 @@ author: Holdfast maintainers (@holdfast)
 description:
   - Refuses unless every declared member is healthy, so that the cluster keeps its quorum without this one. Where this
     member joins, is replaced or leaves, every other one has to be healthy.
-extends_documentation_fragment: [holdfast.stateful.host_tls]
+extends_documentation_fragment: [holdfast.stateful.etcd, holdfast.stateful.host_tls]
 options:
-  name:
-    description: Name of this host's member.
-    type: str
-    required: true
-  members:
-    description: The declared members.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the member.
-        type: str
-        required: true
-      address:
-        description: Address at which members and clients reach it.
-        type: str
-        required: true
-  client_port:
-    description: Port for clients.
-    type: int
-    default: 2379
-  peer_port:
-    description: Port for peers.
-    type: int
-    default: 2380
   state:
     description:
       - V(drained) means that this member does not lead. V(restarted) restarts the unit.

@@ -59,6 +59,12 @@ options:
     description: Port of the consensus store.
     type: int
     default: 2379
+  etcd_user:
+    description: User that may write the keys of O(scope) in the consensus store.
+    type: str
+  etcd_password:
+    description: Password of O(etcd_user).
+    type: str
   timeout:
     description: Seconds for each step.
     type: float
@@ -129,6 +135,8 @@ def main() -> None:
             "port": {"type": "int", "default": 5432},
             "etcd_members": {**MEMBERS_SPEC, "required": False, "default": []},
             "etcd_client_port": {"type": "int", "default": 2379},
+            "etcd_user": {"type": "str"},
+            "etcd_password": {"type": "str", "no_log": True},
             "timeout": {"type": "float", "default": 120},
         },
         required_if=[
