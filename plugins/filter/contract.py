@@ -75,7 +75,7 @@ def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
 def local_names(contracts: Any, host: str) -> list[dict[str, str]]:
     """Return the names under which the host reaches services through its own HAProxy, with that address."""
     return [
-        {"name": str(contract["settings"]["haproxy"][key]), "address": "127.0.0.1"}
+        {"name": str(contract["settings"]["haproxy"][key]), "address": str(contract["settings"]["haproxy"]["address"])}
         for _service, contract in sorted(_checked(contracts, "local_names").items())
         if contract["engine"] == "postgres" and host in _names(contract["members"])
         for key in ("read_only_name", "read_write_name")

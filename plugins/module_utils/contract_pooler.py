@@ -16,6 +16,7 @@ LOOKUP_CONNECTIONS = 2
 PATH_CONNECTIONS = 1
 CLIENTS_PER_CONNECTION = 20
 MIB_PER_SECOND = 1
+LOOPBACK = "127.0.0.2"
 
 
 def derive_pooler(view: View, out: Derived) -> None:
@@ -58,6 +59,8 @@ def _haproxy(view: View, out: Derived) -> None:
         ("synchronous", "the synchronous standbys"),
     ):
         out.put("haproxy", f"{name}_port", entry.ports[name], f"where a host reaches {what}")
+    because = "a loopback address of its own: PgBouncer's resolver mixes up all names of 127.0.0.1, and tries ::1"
+    out.put("haproxy", "address", LOOPBACK, because)
     out.put("haproxy", "read_write_name", f"{entry.service}-rw", "a name only members prove: PgBouncer verifies it")
     out.put("haproxy", "read_only_name", f"{entry.service}-ro", "see read_write_name")
     because = (

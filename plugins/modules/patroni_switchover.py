@@ -33,6 +33,26 @@ options:
     description: Port of PostgreSQL, for the checkpoint before a paused move.
     type: int
     default: 5432
+  etcd_members:
+    description:
+      - Members of the consensus store. With them, and where exactly one synchronous standby may lead next, a paused
+        move takes its request back as soon as the old leader stops, and the other standbys follow without a pause.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the member.
+        type: str
+        required: true
+      address:
+        description: Address of its client port.
+        type: str
+        required: true
+  etcd_client_port:
+    description: Port of the consensus store.
+    type: int
+    default: 2379
   pooler:
     description: The poolers in front of the cluster. Without them the lead moves under the clients.
     type: dict
@@ -102,6 +122,10 @@ stall_ms:
   description: How long each member's pooler was paused for writers.
   returned: with O(pooler)
   type: dict
+request:
+  description: Whether the request for the move was taken back when the old leader stopped, or why not.
+  returned: with O(pooler) and O(etcd_members)
+  type: str
 refusal:
   description: V(gate) when the lead could not be moved safely.
   returned: failure
@@ -113,8 +137,10 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, choose_candidate
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, Watch
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_handover import Hastener, take_back
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.pooler_console import PoolerError
 from ansible_collections.holdfast.stateful.plugins.module_utils.pooler_pause import Poolers, poolers_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
@@ -170,16 +196,28 @@ class Move:
             )
 
 
-def checkpoint(port: int) -> None:
-    """Write out what is dirty now, so that the shutdown of the old leader has little to write."""
+def checkpoint(port: int) -> str:
+    """Write out what is dirty now, so that the shutdown has little to write; return where the server's data is."""
     with session(port) as connection, connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
+        cursor.execute("SHOW data_directory")
+        return str(cursor.fetchone()[0])
+
+
+def hastener(move: Move, data_dir: str) -> Hastener | None:
+    """Return what takes the request back in time, where the request decides nothing any more by then."""
+    params = move.watch.params
+    if params["synchronous_nodes"] != 1 or not params["etcd_members"]:
+        return None
+    client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=1.0)
+    stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
+    return Hastener(data_dir, lambda: take_back(client, stores, params["scope"], move.leader, move.candidate))
 
 
 def move_paused(move: Move, poolers: Poolers, address: str) -> dict:  # type: ignore[type-arg]
     """Move the lead behind paused poolers; they are resumed whatever happens."""
     params = move.watch.params
-    checkpoint(params["port"])
+    haste = hastener(move, checkpoint(params["port"]))
     begin = time.monotonic()
     deadline = begin + params["pooler"]["deadman_seconds"] - HEADROOM
     late: list = []  # type: ignore[type-arg]
@@ -189,15 +227,19 @@ def move_paused(move: Move, poolers: Poolers, address: str) -> dict:  # type: ig
         # The answer comes seconds after the move: it is read when the poolers are running again.
         asked = threading.Thread(target=move.ask, daemon=True)
         asked.start()
+        if haste is not None:
+            haste.start()
         late = poolers.await_leader(address, deadline, move.refusal)
     finally:
         stuck = poolers.resume()
         MARK.unlink(missing_ok=True)
+    outcome = {"request": haste.end()} if haste is not None else {}
     asked.join(params["timeout"])
     move.finish()
     if late or stuck:
         raise PoolerError(f"{move.candidate} leads, but not all poolers followed: {'; '.join(late + stuck)}")
-    return {name: int((moment - begin) * 1000) for name, moment in sorted(poolers.resumed.items())}
+    stalls = {name: int((moment - begin) * 1000) for name, moment in sorted(poolers.resumed.items())}
+    return {**outcome, "stall_ms": stalls}
 
 
 def act(watch: Watch, check: bool) -> dict:  # type: ignore[type-arg]  # sanity wants no typing import here
@@ -227,7 +269,7 @@ def act(watch: Watch, check: bool) -> dict:  # type: ignore[type-arg]  # sanity 
         move.finish()
     else:
         address = next(member["address"] for member in params["members"] if member["name"] == candidate)
-        result["stall_ms"] = move_paused(move, poolers, address)
+        result.update(move_paused(move, poolers, address))
     result["seconds"] = round(time.monotonic() - begin, 3)
     watch.require(params["timeout"], "after the lead moved")
     return result
@@ -241,6 +283,8 @@ def main() -> None:
             "candidate": {"type": "str"},
             "timeout": {"type": "float", "default": 60},
             "port": {"type": "int", "default": 5432},
+            "etcd_members": {**MEMBERS_SPEC, "required": False, "default": []},
+            "etcd_client_port": {"type": "int", "default": 2379},
             "pooler": {"type": "dict", "options": POOLER_SPEC},
         },
         supports_check_mode=True,
@@ -248,7 +292,7 @@ def main() -> None:
     params = module.params
     try:
         result = act(Watch(params), module.check_mode)
-    except (PatroniError, PoolerError, ObjectsError) as error:
+    except (PatroniError, PoolerError, ObjectsError, EtcdError) as error:
         module.fail_json(msg=f"{params['name']} of {params['scope']}: {error}", refusal="gate")
     module.exit_json(**result)
 

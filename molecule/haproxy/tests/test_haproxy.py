@@ -8,7 +8,7 @@ import pytest
 FRONTENDS = {5000: "read-write", 5001: "read-only", 5002: "synchronous"}
 # Runs on a member as the application would through its pooler: which server is at the end of a port?
 ASK = (
-    "PGPASSWORD={password} psql -XAtq 'host=orders-db-{name} hostaddr=127.0.0.1 port={port} dbname=orders"
+    "PGPASSWORD={password} psql -XAtq 'host=orders-db-{name} hostaddr=127.0.0.2 port={port} dbname=orders"
     " user=orders_app sslmode=verify-full sslrootcert=/etc/holdfast/pki/ca.crt' -c"
     ' "select host(inet_server_addr()), pg_is_in_recovery(), ssl from pg_stat_ssl where pid = pg_backend_pid()"'
 )
@@ -65,8 +65,8 @@ def test_only_the_host_itself_reaches_it(host):
     lines = host.check_output("ss -Hltn").splitlines()
     listening = {line.split()[3] for line in lines}
     for port in FRONTENDS:
-        assert f"127.0.0.1:{port}" in listening
-        assert not [item for item in listening if item.endswith(f":{port}") and item != f"127.0.0.1:{port}"]
+        assert f"127.0.0.2:{port}" in listening
+        assert not [item for item in listening if item.endswith(f":{port}") and item != f"127.0.0.2:{port}"]
 
 
 def test_statistics_are_on_a_socket_of_its_own_user(host):

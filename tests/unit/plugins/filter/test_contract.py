@@ -55,9 +55,9 @@ def test_services_on_a_host_are_found_by_engine() -> None:
 
 def test_a_member_reaches_its_own_service_by_names_of_its_own() -> None:
     contract = CONTRACTS["orders-db"]
-    names = {"read_write_name": "orders-db-rw", "read_only_name": "orders-db-ro"}
+    names = {"read_write_name": "orders-db-rw", "read_only_name": "orders-db-ro", "address": "127.0.0.2"}
     with_entry = {**CONTRACTS, "orders-db": {**contract, "settings": {**contract["settings"], "haproxy": names}}}
-    found = [{"name": f"orders-db-{kind}", "address": "127.0.0.1"} for kind in ("ro", "rw")]
+    found = [{"name": f"orders-db-{kind}", "address": "127.0.0.2"} for kind in ("ro", "rw")]
     assert local_names(with_entry, "c") == found
     assert local_names(with_entry, "b") == []
 

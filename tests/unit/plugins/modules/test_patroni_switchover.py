@@ -53,7 +53,13 @@ class Watch:
     """A cluster whose leader, in the end, is the one given."""
 
     def __init__(self, status: int = 200, leader: str = "b") -> None:
-        self.params = {"timeout": 1.0, "port": 5432, "pooler": {"pause_ms": 2000, "deadman_seconds": 20}}
+        self.params = {
+            "timeout": 1.0,
+            "port": 5432,
+            "pooler": {"pause_ms": 2000, "deadman_seconds": 20},
+            "synchronous_nodes": 0,
+            "etcd_members": [],
+        }
         self.verdict = type("Verdict", (), {"leader": leader})()
         self.status = status
 
@@ -70,7 +76,7 @@ class Watch:
 @pytest.fixture(autouse=True)
 def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_switchover, "MARK", tmp_path / "mark")
-    monkeypatch.setattr(patroni_switchover, "checkpoint", lambda _port: None)
+    monkeypatch.setattr(patroni_switchover, "checkpoint", lambda _port: "/nowhere")
 
 
 def run(poolers: Poolers, watch: Watch) -> Any:
@@ -81,7 +87,7 @@ def run(poolers: Poolers, watch: Watch) -> Any:
 @pytest.mark.parametrize("status", [200, 503, 0])
 def test_what_patroni_answers_decides_nothing_where_the_candidate_leads(status: int) -> None:
     poolers = Poolers()
-    assert 1400 <= run(poolers, Watch(status))["b"] <= 1600
+    assert 1400 <= run(poolers, Watch(status))["stall_ms"]["b"] <= 1600
     assert poolers.calls == ["pause", "await 192.0.2.2", "resume"]
     assert not patroni_switchover.MARK.exists()
 
