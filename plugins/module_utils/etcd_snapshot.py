@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,4 +78,40 @@ def save(path: str, endpoint: str, params: Mapping[str, Any]) -> dict[str, int]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+    return status
+
+
+def restore_command(path: str, name: str, peers: Mapping[str, str], token: str, into: str) -> list[str]:
+    """Return the command that turns a snapshot into the data of one member of a new cluster."""
+    cluster = ",".join(f"{peer}={url}" for peer, url in sorted(peers.items()))
+    return [
+        offline_tool(),
+        "snapshot",
+        "restore",
+        path,
+        f"--name={name}",
+        f"--initial-cluster={cluster}",
+        f"--initial-cluster-token={token}",
+        f"--initial-advertise-peer-urls={peers[name]}",
+        f"--data-dir={into}",
+    ]
+
+
+def restore(path: str, name: str, peers: Mapping[str, str], token: str, data_dir: str) -> dict[str, int]:
+    """Verify a snapshot, make it the data of this host's member, and rename what was there: nothing is deleted."""
+    status = verify(path)
+    folder = Path(data_dir)
+    owner = folder.stat()
+    made = folder / f".restored-{os.getpid()}"
+    try:
+        run(*restore_command(path, name, peers, token, str(made)))
+        for base, folders, files in os.walk(made):
+            for item in (base, *(os.path.join(base, entry) for entry in (*folders, *files))):  # noqa: PTH118
+                os.chown(item, owner.st_uid, owner.st_gid)
+        member = folder / "member"
+        if member.exists():
+            member.rename(folder / f"member.aside-{int(time.time())}")
+        (made / "member").rename(member)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return status

@@ -20,12 +20,14 @@ description:
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when
     there is no leader by agreement.
+  - V(located) finds the one member that says that it leads, also without a consensus store. V(leading) waits until this
+    host's member does.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
 options:
   state:
     description: What is wanted.
     type: str
-    choices: [admissible, removable, retired, absent, reinitialized]
+    choices: [admissible, removable, retired, absent, reinitialized, located, leading]
     required: true
   member:
     description: The member that leaves, with V(removable) and V(absent).
@@ -106,6 +108,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import P
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_departure import (
     admissible,
     forget,
+    leading,
+    located,
     reinitialize,
     removable,
     retire,
@@ -120,6 +124,8 @@ STATES = {
     "retired": retire,
     "absent": forget,
     "reinitialized": reinitialize,
+    "located": located,
+    "leading": leading,
 }
 
 

@@ -246,7 +246,7 @@ def etcd_status(host):
     return members[etcdctl(host, "endpoint status")[0]["Status"]["leader"]]
 
 
-def test_a_snapshot_is_verified_and_kept_on_the_controller(hosts):
+def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
     name = f"test-{secrets.token_hex(4)}"
     done = run("snapshot_etcd.yml", "-e", f"snapshot={name}")
     assert done.code == 0, done.output[-3000:]
@@ -256,7 +256,24 @@ def test_a_snapshot_is_verified_and_kept_on_the_controller(hosts):
     on_host = [n for n, host in hosts.items() if host.file(f"/var/lib/holdfast/etcd/{name}.db").exists]
     assert len(on_host) == 1
     assert hosts[on_host[0]].file(f"/var/lib/holdfast/etcd/{name}.db").mode == 0o600
-    hosts[on_host[0]].check_output(f"rm /var/lib/holdfast/etcd/{name}.db")
+    refused = run("restore_etcd.yml", "-e", f"snapshot={name}")
+    assert refused.code != 0
+    assert f"expected -e confirm={SERVICE}, found none" in refused.output
+
+    old = healthy()["leader"]
+    ledger = harness.Ledger(harness.target(SERVICE), secrets.token_hex(5))
+    ledger.start()
+    harness.wait_for("first acknowledged writes", lambda: len(ledger.acknowledged) > 50, 30)
+    before = len(ledger.acknowledged)
+    done = run("restore_etcd.yml", "-e", f"snapshot={name}", "-e", f"confirm={SERVICE}")
+    assert done.code == 0, done.output[-3000:]
+    assert healthy()["leader"] == old, "another member leads after the restore"
+    harness.wait_for("writes after the restore", lambda: len(ledger.acknowledged) > before + 50, 30)
+    ledger.stop()
+    print(f"etcd restored in {done.seconds:.0f} s, writers stalled {ledger.longest_stall():.1f} s")
+    assert ledger.missing() == []
+    for host in hosts.values():
+        host.check_output(f"rm -rf /var/lib/holdfast/etcd/{name}.db /var/lib/etcd/orders-db/member.aside-*")
     found[0].unlink()
 
 

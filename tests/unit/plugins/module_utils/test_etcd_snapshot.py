@@ -50,3 +50,37 @@ def test_a_tool_that_fails_or_is_missing_is_an_error() -> None:
         etcd_snapshot.run("false")
     with pytest.raises(EtcdError, match="expected it to finish"):
         etcd_snapshot.run("/none/etcdctl")
+
+
+PEERS = {"b": "https://192.0.2.2:2380", "a": "https://192.0.2.1:2380"}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_restored_data_takes_the_place_of_the_old_which_is_kept(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "member").mkdir()
+    (tmp_path / "member" / "old").touch()
+
+    def run(*words: str) -> str:
+        if "status" in words:
+            return GOOD
+        assert f"--initial-cluster=a={PEERS['a']},b={PEERS['b']}" in words
+        assert f"--initial-advertise-peer-urls={PEERS['b']}" in words
+        if not works:
+            raise EtcdError("no space")
+        made = Path(next(word for word in words if word.startswith("--data-dir=")).partition("=")[2])
+        (made / "member").mkdir(parents=True)
+        (made / "member" / "new").touch()
+        return ""
+
+    monkeypatch.setattr(etcd_snapshot, "run", run)
+    if works:
+        assert etcd_snapshot.restore("x.db", "b", PEERS, "t", str(tmp_path))["keys"] == 9
+        assert (tmp_path / "member" / "new").exists()
+        assert len(list(tmp_path.glob("member.aside-*/old"))) == 1
+    else:
+        with pytest.raises(EtcdError, match="no space"):
+            etcd_snapshot.restore("x.db", "b", PEERS, "t", str(tmp_path))
+        assert (tmp_path / "member" / "old").exists()
+    assert list(tmp_path.glob(".restored-*")) == []
