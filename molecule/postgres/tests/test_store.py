@@ -1,4 +1,4 @@
-"""Each service has its own users in the consensus store: Patroni's stays in its scope, the hook's may delete one key."""
+"""Each service has its own users in the consensus store: Patroni's stays in its scope, the hook may delete one key."""
 
 from __future__ import annotations
 
