@@ -16,34 +16,8 @@ description:
     was there is renamed. The caller starts the members when all of them were restored from the same snapshot.
   - V(forgotten) deletes the keys that say who led and who was synchronous when the snapshot was taken. With them, a
     member without the last commits could lead.
-extends_documentation_fragment: [holdfast.stateful.host_tls]
+extends_documentation_fragment: [holdfast.stateful.etcd, holdfast.stateful.host_tls]
 options:
-  name:
-    description: Name of this host's member.
-    type: str
-    required: true
-  members:
-    description: The declared members.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the member.
-        type: str
-        required: true
-      address:
-        description: Address at which members and clients reach it.
-        type: str
-        required: true
-  client_port:
-    description: Port for clients.
-    type: int
-    default: 2379
-  peer_port:
-    description: Port for peers.
-    type: int
-    default: 2380
   state:
     description: What is done.
     type: str

@@ -10,7 +10,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils import etcd_snap
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError
 
 GOOD = '{"hash":7,"revision":12,"totalKey":9,"totalSize":20480,"version":"3.5"}'
-TLS = {"ca": "/none/ca", "cert": "/none/cert", "key": "/none/key"}
+TLS = {"ca": "/none/ca", "cert": "/none/cert", "key": "/none/key", "user": "root", "password": "hush"}
 
 
 def test_status_is_read() -> None:
@@ -29,8 +29,10 @@ def test_what_is_no_snapshot_is_not_believed(text: str) -> None:
 def test_only_a_verified_snapshot_gets_the_name(status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     final = tmp_path / "store.db"
 
-    def run(*words: str) -> str:
+    def run(*words: str, user: str = "") -> str:
+        assert not any("hush" in word for word in words), "a password on a command line is for everybody to read"
         if "save" in words:
+            assert user == "root:hush"
             Path(words[-1]).write_text("content")
             return ""
         return status
