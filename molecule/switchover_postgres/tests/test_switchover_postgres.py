@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import re
 import secrets
@@ -18,7 +19,8 @@ import testinfra
 
 SERVICE = "orders-db"
 MOVES = 50 if harness.FULL else 5
-DEADMAN = 20  # four times the lab's planned_outage_ms
+BUDGET = 5.0  # the lab's planned_outage_ms
+DEADMAN = 20  # four times that
 PGBENCH = "/usr/lib/postgresql/17/bin/pgbench"
 CONSOLE = "runuser -u postgres -- psql -XAq -P footer=off -h /run/pgbouncer -p 6432 -U pgbouncer pgbouncer"
 # Prints the databases that this host's pooler has paused.
@@ -30,6 +32,13 @@ PAUSED = (
 KILL = f"""end=$(($(date +%s) + 60))
 until [ -n "$({PAUSED})" ]; do [ "$(date +%s)" -lt "$end" ] || exit 1; sleep 0.02; done
 ss -Htnp 'dport = :6432' | grep python3 | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | xargs -r -t kill -9 2>&1
+"""
+
+
+CLUSTER = """
+import ssl, sys, urllib.request
+context = ssl.create_default_context(cafile="/etc/holdfast/pki/ca.crt")
+print(urllib.request.urlopen(f"https://{sys.argv[1]}:8008/cluster", timeout=3, context=context).read().decode())
 """
 
 
@@ -46,8 +55,25 @@ def target():
     return harness.target(SERVICE, timeout=30.0)
 
 
-def leader():
-    return harness.wait_for("a leader", lambda: harness.status()[SERVICE]["leader"], 60)
+def cluster(hosts):
+    """Return the members as any of them sees them: Patroni's own word, without a run of Ansible."""
+    for host in hosts.values():
+        found = host.run("python3 -c %s $(hostname)", CLUSTER)
+        if found.rc == 0:
+            return json.loads(found.stdout)["members"]
+    return []
+
+
+def leader(hosts):
+    def seen():
+        names = [member["name"] for member in cluster(hosts) if member["role"] == "leader"]
+        return names[0] if names else None
+
+    return harness.wait_for("a leader", seen, 60)
+
+
+def healthy(hosts):
+    return len([member for member in cluster(hosts) if member["state"] in ("running", "streaming")]) == len(hosts)
 
 
 def timeline(host):
@@ -118,20 +144,19 @@ class Pgbench(threading.Thread):
 
 
 def test_planned_moves_fail_no_transaction(hosts, target, record_property):
-    budget = harness.status()[SERVICE]["budget"]["planned_outage_ms"] / 1000
     bench = Pgbench(hosts["lab1"], target)
     bench.start()
     stalls, paused = [], []
     with Ledgers(target) as ledgers:
         for number in range(MOVES):
-            old = leader()
+            old = leader(hosts)
             before, begin = timeline(hosts[old]), time.monotonic()
             moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
             assert moved.code == 0, moved.output[-3000:]
             time.sleep(0.5)
             stalls.append(ledgers.stall_since(begin))
             paused += [int(found) for found in re.findall(r"'lab\d': (\d+)", moved.output)][:3]
-            new = leader()
+            new = leader(hosts)
             assert new != old, f"move {number}: {old} still leads"
             assert timeline(hosts[new]) == before + 1, "a planned move is exactly one step of the timeline"
     complaints, transactions, longest = bench.end()
@@ -150,25 +175,24 @@ def test_planned_moves_fail_no_transaction(hosts, target, record_property):
     assert ledgers.errors == []
     assert complaints == []
     assert all(lost == [] for lost in missing.values())
-    assert p95 <= min(budget, 2.5)
-    assert longest <= budget
+    assert p95 <= min(BUDGET, 2.5)
+    assert longest <= BUDGET
 
 
 def test_the_named_candidate_leads(hosts):
-    old = leader()
-    wanted = sorted(harness.status()[SERVICE]["members"], key=lambda member: member["host"])
-    sync = [m["host"] for m in wanted if m["host"] != old]
+    old = leader(hosts)
+    sync = sorted(set(hosts) - {old})
     moved = [
         harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", f"candidate={name}")
         for name in sync
     ]
     # One of them is the synchronous standby; the other one is refused, and nothing moves.
     assert sorted(found.code == 0 for found in moved) in ([False, True], [True, True])
-    assert leader() in sync
+    assert leader(hosts) in sync
 
 
-def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(target):
-    old = leader()
+def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(hosts, target):
+    old = leader(hosts)
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
         moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", "candidate=nobody")
@@ -176,11 +200,11 @@ def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(target):
     assert moved.code != 0
     assert "nobody: not a standby of this cluster" in moved.output
     assert stall < 1.0
-    assert leader() == old
+    assert leader(hosts) == old
 
 
 def test_a_long_transaction_calls_the_move_off(hosts, target):
-    old = leader()
+    old = leader(hosts)
     probe = harness.probe_for(dataclasses.replace(target, timeout=60.0))
     probe.open()
     sleeper = threading.Thread(target=lambda: probe._execute("select pg_sleep(40)"), daemon=True)
@@ -195,7 +219,7 @@ def test_a_long_transaction_calls_the_move_off(hosts, target):
     assert "nothing was moved" in moved.output
     assert ledgers.errors == []
     assert stall < 3.5, "a pause that can't complete ends after two fifths of planned_outage_ms"
-    assert leader() == old
+    assert leader(hosts) == old
     for host in hosts.values():
         assert host.check_output(PAUSED) == ""
     sleeper.join(45)
@@ -203,7 +227,7 @@ def test_a_long_transaction_calls_the_move_off(hosts, target):
 
 def test_a_pause_whose_owner_is_killed_ends(hosts, target):
     """SIGKILL for the module and the controller while the poolers are paused: every pooler serves again in time."""
-    first = hosts[leader()]
+    first = hosts[leader(hosts)]
     with Ledgers(target) as ledgers:
         running = subprocess.Popen(
             harness.playbook_argv("switchover_postgres.yml", "-e", f"service={SERVICE}"),
@@ -232,4 +256,4 @@ def test_a_pause_whose_owner_is_killed_ends(hosts, target):
     assert any(left.values()), "nothing was paused when the owner died: the test proves nothing"
     assert waited <= DEADMAN + 3
     assert all(client.missing() == [] for client in ledgers.clients)
-    harness.wait_for("a healthy service", lambda: harness.status()[SERVICE]["healthy"], 60)
+    harness.wait_for("a healthy cluster", lambda: healthy(hosts), 60)
