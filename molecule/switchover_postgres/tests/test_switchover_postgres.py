@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -218,14 +219,20 @@ def test_a_long_transaction_calls_the_move_off(hosts, target):
     old = leader(hosts)
     probe = harness.probe_for(dataclasses.replace(target, timeout=60.0))
     probe.open()
-    sleeper = threading.Thread(target=lambda: probe._execute("select pg_sleep(40)"), daemon=True)
+    session = probe._connection
+
+    def sleep():
+        with contextlib.suppress(harness.ProbeError):
+            probe._execute("select pg_sleep(600)")
+
+    sleeper = threading.Thread(target=sleep, daemon=True)
     sleeper.start()
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
         moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
         stall = ledgers.stall_since(begin)
     print(f"{SERVICE}: called off, stall {stall:.2f} s")
-    assert moved.code != 0
+    assert moved.code != 0, "the open transaction was not noticed"
     assert "orders_app in orders" in moved.output
     assert "nothing was moved" in moved.output
     assert ledgers.errors == []
@@ -233,7 +240,9 @@ def test_a_long_transaction_calls_the_move_off(hosts, target):
     assert leader(hosts) == old
     for host in hosts.values():
         assert host.check_output(PAUSED) == ""
-    sleeper.join(45)
+    session.cancel()
+    sleeper.join(15)
+    assert not sleeper.is_alive()
 
 
 def test_a_pause_whose_owner_is_killed_ends(hosts, target):
