@@ -10,15 +10,21 @@ from typing import Any
 CLIENT_PORT = {"postgres": ("pooler", "port"), "redis": ("port",), "rabbitmq": ("port",)}
 
 
+def client_port(contract: dict[str, Any]) -> int:
+    """Return the port that applications use."""
+    port: Any = contract["settings"]
+    for key in CLIENT_PORT[contract["engine"]]:
+        port = port[key]
+    return int(port)
+
+
 def connection_of(contract: dict[str, Any], ca_file: str) -> dict[str, Any]:
     """Return service, engine, hosts, sentinels, names, user and CA file of `contract`; never a password."""
     settings, engine = contract["settings"], contract["engine"]
     members = [member["address"] for member in contract["members"]]
     is_redis = engine == "redis"
     pooler = settings["pooler"] if engine == "postgres" else {}
-    port: Any = settings
-    for key in CLIENT_PORT[engine]:
-        port = port[key]
+    port = client_port(contract)
     return {
         "service": contract["service"],
         "engine": engine,

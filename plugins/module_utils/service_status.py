@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.holdfast.stateful.plugins.module_utils.connection import client_port
+
 UNKNOWN = "unknown"
 #: States in which a member does its work; anything else is a problem.
 WORKING = {"running", "streaming"}
@@ -150,7 +152,7 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
             problems.append(f"members run different versions: {', '.join(sorted(map(str, versions)))}")
         leader = _leader(contract, members, seen)
         since = _since(leader, seen)
-        port = contract["settings"]["port"]
+        port = client_port(contract)
         result.append(
             {
                 "service": service,

@@ -8,7 +8,7 @@ import time
 import harness
 import pytest
 
-CALLS_PER_HOST = 16
+CALLS_PER_HOST = 18
 STATUS_KEYS = {"service", "engine", "healthy", "leader", "members", "budget"}
 CONNECT_KEYS = {
     "service",

@@ -124,7 +124,7 @@ def test_the_pooler_verifies_the_server(host, target):
     """A name that the server's certificate does not carry ends the session, although it is the same server."""
     config = host.check_output("cat /etc/pgbouncer/pgbouncer.ini")
     assert "server_tls_sslmode = verify-full" in config
-    host.check_output("grep -q orders-db-xx /etc/hosts || echo 127.0.0.1 orders-db-xx >> /etc/hosts")
+    host.check_output("grep -q orders-db-xx /etc/hosts || echo 127.0.0.2 orders-db-xx >> /etc/hosts")
     host.check_output(
         "sed -i '/dbname=.orders. connect/s/host=orders-db-rw/host=orders-db-xx/' /etc/pgbouncer/pgbouncer.ini"
     )

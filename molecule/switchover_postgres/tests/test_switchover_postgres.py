@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import re
 import secrets
@@ -18,7 +20,8 @@ import testinfra
 
 SERVICE = "orders-db"
 MOVES = 50 if harness.FULL else 5
-DEADMAN = 20  # four times the lab's planned_outage_ms
+BUDGET = 5.0  # the lab's planned_outage_ms
+DEADMAN = 20  # four times that
 PGBENCH = "/usr/lib/postgresql/17/bin/pgbench"
 CONSOLE = "runuser -u postgres -- psql -XAq -P footer=off -h /run/pgbouncer -p 6432 -U pgbouncer pgbouncer"
 # Prints the databases that this host's pooler has paused.
@@ -30,6 +33,23 @@ PAUSED = (
 KILL = f"""end=$(($(date +%s) + 60))
 until [ -n "$({PAUSED})" ]; do [ "$(date +%s)" -lt "$end" ] || exit 1; sleep 0.02; done
 ss -Htnp 'dport = :6432' | grep python3 | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | xargs -r -t kill -9 2>&1
+"""
+
+
+# A transfer, and a moment of thought, so that the hosts have time for other things than this load.
+BENCH = """\\set aid random(1, 100000)
+\\set delta random(-5000, 5000)
+BEGIN;
+UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 1, :aid, :delta, CURRENT_TIMESTAMP);
+END;
+\\sleep 50 ms
+"""
+CLUSTER = """
+import ssl, sys, urllib.request
+context = ssl.create_default_context(cafile="/etc/holdfast/pki/ca.crt")
+print(urllib.request.urlopen(f"https://{sys.argv[1]}:8008/cluster", timeout=3, context=context).read().decode())
 """
 
 
@@ -46,8 +66,25 @@ def target():
     return harness.target(SERVICE, timeout=30.0)
 
 
-def leader():
-    return harness.wait_for("a leader", lambda: harness.status()[SERVICE]["leader"], 60)
+def cluster(hosts):
+    """Return the members as any of them sees them: Patroni's own word, without a run of Ansible."""
+    for host in hosts.values():
+        found = host.run("python3 -c %s $(hostname)", CLUSTER)
+        if found.rc == 0:
+            return json.loads(found.stdout)["members"]
+    return []
+
+
+def leader(hosts):
+    def seen():
+        names = [member["name"] for member in cluster(hosts) if member["role"] == "leader"]
+        return names[0] if names else None
+
+    return harness.wait_for("a leader", seen, 60)
+
+
+def healthy(hosts):
+    return len([member for member in cluster(hosts) if member["state"] in ("running", "streaming")]) == len(hosts)
 
 
 def timeline(host):
@@ -98,11 +135,12 @@ class Pgbench(threading.Thread):
         host.check_output("umask 77; printf '%s\\n' '*:*:*:*:" + target.password + "' > /root/.pgpass")
         self.env = "PGSSLMODE=verify-full PGSSLROOTCERT=/etc/holdfast/pki/ca.crt PGPASSFILE=/root/.pgpass"
         host.check_output(f"{self.env} {PGBENCH} -i -q -s 1 {self.options}")
+        host.check_output("cat > /root/bench.sql <<'END'\n" + BENCH + "END\n")
         self.result = None
 
     def run(self):
         self.result = self.host.run(
-            f"rm -f /tmp/bench.*; cd /tmp; {self.env} {PGBENCH} -n -c 6 -j 2 -M prepared -R 100 -T 3600 -l"
+            f"rm -f /tmp/bench.*; cd /tmp; {self.env} {PGBENCH} -n -c 6 -M prepared -f /root/bench.sql -T 3600 -l"
             f" --log-prefix=/tmp/bench {self.options}"
         )
 
@@ -111,27 +149,26 @@ class Pgbench(threading.Thread):
         self.host.run("pkill -INT -x pgbench")
         self.join(30)
         assert self.result is not None, "pgbench hangs"
-        found = self.host.check_output("cat /tmp/bench.* | awk '{n++; if ($3 - $7 > m) m = $3 - $7} END {print n, m}'")
-        self.host.check_output("rm -f /root/.pgpass /tmp/bench.*")
+        found = self.host.check_output("cat /tmp/bench.* | awk '{n++; if ($3 > m) m = $3} END {print n, m}'")
+        self.host.check_output("rm -f /root/.pgpass /root/bench.sql /tmp/bench.*")
         number, longest = found.split()
         return re.findall(r"(?i).*(?:error|abort|fatal).*", self.result.stderr), int(number), int(longest) / 1e6
 
 
 def test_planned_moves_fail_no_transaction(hosts, target, record_property):
-    budget = harness.status()[SERVICE]["budget"]["planned_outage_ms"] / 1000
     bench = Pgbench(hosts["lab1"], target)
     bench.start()
     stalls, paused = [], []
     with Ledgers(target) as ledgers:
         for number in range(MOVES):
-            old = leader()
+            old = leader(hosts)
             before, begin = timeline(hosts[old]), time.monotonic()
             moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
             assert moved.code == 0, moved.output[-3000:]
             time.sleep(0.5)
             stalls.append(ledgers.stall_since(begin))
             paused += [int(found) for found in re.findall(r"'lab\d': (\d+)", moved.output)][:3]
-            new = leader()
+            new = leader(hosts)
             assert new != old, f"move {number}: {old} still leads"
             assert timeline(hosts[new]) == before + 1, "a planned move is exactly one step of the timeline"
     complaints, transactions, longest = bench.end()
@@ -150,25 +187,24 @@ def test_planned_moves_fail_no_transaction(hosts, target, record_property):
     assert ledgers.errors == []
     assert complaints == []
     assert all(lost == [] for lost in missing.values())
-    assert p95 <= min(budget, 2.5)
-    assert longest <= budget
+    assert p95 <= min(BUDGET, 2.5)
+    assert longest <= BUDGET
 
 
 def test_the_named_candidate_leads(hosts):
-    old = leader()
-    wanted = sorted(harness.status()[SERVICE]["members"], key=lambda member: member["host"])
-    sync = [m["host"] for m in wanted if m["host"] != old]
+    old = leader(hosts)
+    sync = sorted(set(hosts) - {old})
     moved = [
         harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", f"candidate={name}")
         for name in sync
     ]
     # One of them is the synchronous standby; the other one is refused, and nothing moves.
     assert sorted(found.code == 0 for found in moved) in ([False, True], [True, True])
-    assert leader() in sync
+    assert leader(hosts) in sync
 
 
-def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(target):
-    old = leader()
+def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(hosts, target):
+    old = leader(hosts)
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
         moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", "candidate=nobody")
@@ -176,34 +212,42 @@ def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(target):
     assert moved.code != 0
     assert "nobody: not a standby of this cluster" in moved.output
     assert stall < 1.0
-    assert leader() == old
+    assert leader(hosts) == old
 
 
 def test_a_long_transaction_calls_the_move_off(hosts, target):
-    old = leader()
+    old = leader(hosts)
     probe = harness.probe_for(dataclasses.replace(target, timeout=60.0))
     probe.open()
-    sleeper = threading.Thread(target=lambda: probe._execute("select pg_sleep(40)"), daemon=True)
+    session = probe._connection
+
+    def sleep():
+        with contextlib.suppress(harness.ProbeError):
+            probe._execute("select pg_sleep(600)")
+
+    sleeper = threading.Thread(target=sleep, daemon=True)
     sleeper.start()
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
         moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
         stall = ledgers.stall_since(begin)
     print(f"{SERVICE}: called off, stall {stall:.2f} s")
-    assert moved.code != 0
+    assert moved.code != 0, "the open transaction was not noticed"
     assert "orders_app in orders" in moved.output
     assert "nothing was moved" in moved.output
     assert ledgers.errors == []
     assert stall < 3.5, "a pause that can't complete ends after two fifths of planned_outage_ms"
-    assert leader() == old
+    assert leader(hosts) == old
     for host in hosts.values():
         assert host.check_output(PAUSED) == ""
-    sleeper.join(45)
+    session.cancel()
+    sleeper.join(15)
+    assert not sleeper.is_alive()
 
 
 def test_a_pause_whose_owner_is_killed_ends(hosts, target):
     """SIGKILL for the module and the controller while the poolers are paused: every pooler serves again in time."""
-    first = hosts[leader()]
+    first = hosts[leader(hosts)]
     with Ledgers(target) as ledgers:
         running = subprocess.Popen(
             harness.playbook_argv("switchover_postgres.yml", "-e", f"service={SERVICE}"),
@@ -232,4 +276,4 @@ def test_a_pause_whose_owner_is_killed_ends(hosts, target):
     assert any(left.values()), "nothing was paused when the owner died: the test proves nothing"
     assert waited <= DEADMAN + 3
     assert all(client.missing() == [] for client in ledgers.clients)
-    harness.wait_for("a healthy service", lambda: harness.status()[SERVICE]["healthy"], 60)
+    harness.wait_for("a healthy cluster", lambda: healthy(hosts), 60)

@@ -22,7 +22,7 @@ def contract(engine: str, *, rpo: int = 10, lag: int | None = 5, synchronous_nod
     return {
         "engine": engine,
         "members": [{"name": name, "address": f"192.0.2.{number}"} for number, name in enumerate(NAMES, 1)],
-        "settings": {"port": 1000},
+        "settings": {"port": 1000, "pooler": {"port": 1000}},
         "budget": {"rpo_seconds": rpo, "max_replica_lag_seconds": lag},
         "topology": {"members": 3, "quorum": 2, "synchronous_nodes": synchronous_nodes},
     }
