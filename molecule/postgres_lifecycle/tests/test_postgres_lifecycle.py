@@ -197,7 +197,7 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
     refused = run("pause_postgres.yml", "-e", "minutes=0")
     assert refused.code != 0
     assert "expected -e minutes=<1 to 1440>" in refused.output
-    done = run("pause_postgres.yml", "-e", "minutes=1")
+    done = run("pause_postgres.yml", "-e", "minutes=2")  # a machine at its limit needs one to look at the status
     assert done.code == 0, done.said
     begin = time.monotonic()
     assert all(host.service("holdfast-patroni-resume.timer").is_enabled for host in hosts.values())
@@ -208,9 +208,9 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
     harness.wait_for(
         "automatic failover is armed again",
         lambda: not api(hosts["lab1"], addresses["lab1"], "/config").get("pause"),
-        90,
+        150,
     )
-    print(f"pause of one minute: resumed by a timer after {time.monotonic() - begin:.0f} s")
+    print(f"pause of two minutes: resumed by a timer after {time.monotonic() - begin:.0f} s")
     healthy()
     assert "holdfast" not in api(hosts["lab1"], addresses["lab1"], "/config")
 
