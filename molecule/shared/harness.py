@@ -36,6 +36,14 @@ class Playbook:
     calls: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
+    @property
+    def said(self) -> str:
+        """Return the messages of what failed, or the end of the output where there is none."""
+        found = [
+            line.strip() for line in self.output.splitlines() if '"msg": "' in line and "All assertions" not in line
+        ]
+        return "\n".join(found) or self.output[-3000:]
+
 
 def playbook_argv(name: str, *extra: str, inventory: str | Path = "inventories/lab") -> list[str]:
     """Return the command line of a playbook, as an operator types it."""

@@ -114,7 +114,7 @@ def test_settings_change_under_load_in_the_right_order(hosts):
     for what, parameters, order in steps:
         before = started(hosts)
         done = configure(**parameters)
-        assert done.code == 0, done.output[-3000:]
+        assert done.code == 0, done.said
         after = started(hosts)
         assert all(after[name] > before[name] for name in NAMES), f"{what}: not every member was restarted"
         first = order == "leader first" or order == "standbys twice"
@@ -128,7 +128,7 @@ def test_settings_change_under_load_in_the_right_order(hosts):
         seen = len(ledger.acknowledged)
         harness.wait_for("more acknowledged writes", lambda n=seen: len(ledger.acknowledged) > n, 30)
     again = configure(**steps[-1][1])
-    assert again.code == 0, again.output[-3000:]
+    assert again.code == 0, again.said
     assert again.changed == []
     ledger.stop()
     missing = ledger.missing()
@@ -155,11 +155,11 @@ def test_an_aborted_change_is_completed(hosts, addresses):
     harness.wait_for("one has restarted", lambda: not pending(one), 60)
     healthy_enough = started(hosts)
     done = configure(max_connections=base + 10)
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     after = started(hosts)
     assert {name for name in NAMES if after[name] > healthy_enough[name]} == set(NAMES) - {one}
     back = configure(max_connections=base)
-    assert back.code == 0, back.output[-3000:]
+    assert back.code == 0, back.said
     assert values(hosts, "max_connections") == {str(base)}
 
 
@@ -172,7 +172,7 @@ def test_a_replica_is_built_anew_and_the_leader_is_not(hosts):
     before = started(hosts)
     hosts[one].check_output("rm -rf /var/lib/postgresql/*/orders-db/base/1")
     done = run("reinit_postgres_replica.yml", "-e", f"member={one}")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     print(f"reinit of {one}: {done.seconds:.1f} s")
     assert started(hosts)[one] > before[one]
     hosts[one].check_output("test -d /var/lib/postgresql/*/orders-db/base/1")
@@ -197,8 +197,8 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
     refused = run("pause_postgres.yml", "-e", "minutes=0")
     assert refused.code != 0
     assert "expected -e minutes=<1 to 1440>" in refused.output
-    done = run("pause_postgres.yml", "-e", "minutes=1")
-    assert done.code == 0, done.output[-3000:]
+    done = run("pause_postgres.yml", "-e", "minutes=2")  # a machine at its limit needs one to look at the status
+    assert done.code == 0, done.said
     begin = time.monotonic()
     assert all(host.service("holdfast-patroni-resume.timer").is_enabled for host in hosts.values())
     problems = " ".join(harness.status(SERVICE)[SERVICE]["problems"])
@@ -208,9 +208,9 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
     harness.wait_for(
         "automatic failover is armed again",
         lambda: not api(hosts["lab1"], addresses["lab1"], "/config").get("pause"),
-        90,
+        150,
     )
-    print(f"pause of one minute: resumed by a timer after {time.monotonic() - begin:.0f} s")
+    print(f"pause of two minutes: resumed by a timer after {time.monotonic() - begin:.0f} s")
     healthy()
     assert "holdfast" not in api(hosts["lab1"], addresses["lab1"], "/config")
 
@@ -218,7 +218,7 @@ def test_a_pause_ends_although_everybody_forgot(hosts, addresses):
 def test_a_pause_is_ended_by_hand(hosts, addresses):
     assert run("pause_postgres.yml", "-e", "minutes=30").code == 0
     done = run("resume_postgres.yml")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     assert "pause" not in api(hosts["lab1"], addresses["lab1"], "/config")
     assert not any(host.service("holdfast-patroni-resume.timer").is_running for host in hosts.values())
     assert run("resume_postgres.yml").changed == []
@@ -226,7 +226,7 @@ def test_a_pause_is_ended_by_hand(hosts, addresses):
 
 def test_etcd_is_defragmented_one_member_at_a_time_and_the_leader_last(hosts):
     done = run("defragment_etcd.yml")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     order = [line.split(":")[0] for line in done.changed if "Give space back" in line]
     assert sorted(order) == sorted(NAMES)
     seen = etcd_status(hosts["lab1"])
@@ -249,7 +249,7 @@ def etcd_status(host):
 def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
     name = f"test-{secrets.token_hex(4)}"
     done = run("snapshot_etcd.yml", "-e", f"snapshot={name}")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     found = list((harness.ROOT / ".holdfast").glob(f"lab/*/etcd/{name}.db"))
     assert len(found) == 1
     assert found[0].stat().st_size > 10000
@@ -266,7 +266,7 @@ def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
     harness.wait_for("first acknowledged writes", lambda: len(ledger.acknowledged) > 50, 30)
     before = len(ledger.acknowledged)
     done = run("restore_etcd.yml", "-e", f"snapshot={name}", "-e", f"confirm={SERVICE}")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     assert healthy()["leader"] == old, "another member leads after the restore"
     harness.wait_for("writes after the restore", lambda: len(ledger.acknowledged) > before + 50, 30)
     ledger.stop()
@@ -289,7 +289,7 @@ def test_an_etcd_member_that_lost_its_data_is_replaced_under_load(hosts):
     assert "found one that answers: nothing to replace" in refused.output
     hosts[lost].check_output("systemctl stop etcd && rm -rf /var/lib/etcd/orders-db/member")
     done = run("replace_etcd_member.yml", "-e", f"member={lost}")
-    assert done.code == 0, done.output[-3000:]
+    assert done.code == 0, done.said
     print(f"etcd member {lost} replaced in {done.seconds:.1f} s")
     after = {item["name"]: item["ID"] for item in etcdctl(hosts["lab1"], "member list")["members"]}
     assert set(after) == set(before)

@@ -46,17 +46,19 @@ class PostgresProbe(Probe):
         try:
             self._connection = self._connect()
             row = self._connection.execute(
-                "select host(inet_server_addr()), version, cipher from pg_stat_ssl where pid = pg_backend_pid() and ssl"
+                "select host(inet_server_addr()), s.version, s.cipher from (select) as here"
+                " left join pg_stat_ssl s on s.pid = pg_backend_pid() and s.ssl"
             ).fetchone()
             self._connection.execute(
                 f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())"
             )
         except psycopg.Error as error:
             raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
-        if row is None:
-            raise ProbeError(f"{self.target.service}: the pooler reached PostgreSQL without TLS")
-        info = self._connection.info
-        return f"{info.host}:{info.port}, then {row[0]} accepts writes, {row[1]} {row[2]}"
+        # Asked of our own side; what the pooler speaks behind it, a second login may not see: it has become its role.
+        if row is None or not self._connection.pgconn.ssl_in_use:
+            raise ProbeError(f"{self.target.service}: connected without TLS")
+        info, seen = self._connection.info, " ".join(str(item) for item in row[1:] if item)
+        return f"{info.host}:{info.port}, then {row[0]} accepts writes{', ' if seen else ''}{seen}"
 
     def close(self) -> None:
         """Disconnect."""
