@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import DEFAULT_NAME, Lab, identify
+from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine
 from ansible_collections.holdfast.stateful.plugins.module_utils.probe import Probe, ProbeError, Target, probe_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +86,24 @@ def holdfast(*words: str, timeout: float = 300.0) -> subprocess.CompletedProcess
         timeout=timeout,
         check=False,
     )
+
+
+def lab() -> Lab:
+    """Return the lab of this run."""
+    return identify(str(ROOT), os.environ.get("HOLDFAST_LAB") or DEFAULT_NAME)
+
+
+def power_cut(host: str) -> None:
+    """Kill every process of a lab host at once."""
+    Machine(lab(), host).stop(hard=True)
+
+
+def power_on(host: str) -> None:
+    """Boot a lab host again."""
+    machine = Machine(lab(), host)
+    spec = machine.spec()
+    assert spec, f"{host} is no host of this lab"
+    machine.start(spec)
 
 
 def status() -> dict[str, dict[str, Any]]:
@@ -166,9 +186,15 @@ class Ledger(threading.Thread):
 
     def missing(self) -> list[int]:
         """Return the acknowledged records that the service no longer has."""
+        return self.audit()[0]
+
+    def audit(self) -> tuple[list[int], list[int]]:
+        """Return the acknowledged records that the service no longer has, and the records that it has twice."""
         self.probe.close()
         self.probe.open()
-        found = set(self.probe.read(self.name))
+        found = self.probe.read(self.name)
         self.probe.forget(self.name)
         self.probe.close()
-        return sorted(set(self.acknowledged) - found)
+        once: set[int] = set()
+        twice = {number for number in found if number in once or once.add(number)}  # type: ignore[func-returns-value]
+        return sorted(set(self.acknowledged) - once), sorted(twice)

@@ -19,7 +19,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
 APT_ARGUMENTS = {
     "state": "present",
     "install_recommends": False,
-    "policy_rc_d": 101,
+    # No policy_rc_d: the module's own policy outlives a controller that is killed, and apt's does not.
     "lock_timeout": 120,
     "update_cache": True,
     "dpkg_options": "force-confdef,force-confold",

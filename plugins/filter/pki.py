@@ -34,8 +34,8 @@ def certificate_problem(
 ) -> str:
     """Return why the certificate `pem` must be signed anew, or "" when it is good.
 
-    Good means: readable, signed by the certificate `authority` (PEM), carrying exactly `names` (`DNS:…` and `IP:…`) and
-    valid for at least `renew_days` days after `now` (UTC, default the present).
+    Good means: readable, signed by the certificate `authority` (PEM), without a common name, carrying exactly `names`
+    (`DNS:…` and `IP:…`) and valid for at least `renew_days` days after `now` (UTC, default the present).
     """
     if MISSING is not None:
         raise AnsibleFilterError(f"certificate_problem: {MISSING}; install it where ansible-core is installed")
@@ -49,6 +49,8 @@ def certificate_problem(
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
     except (ValueError, TypeError, InvalidSignature):
         return "another authority signed it"
+    if certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
+        return "its subject has a common name, with which etcd's gateway lets no user in"
     if _names(certificate) != set(names):
         return f"it is for {sorted(_names(certificate))} instead of {sorted(names)}"
     moment = now or datetime.datetime.now(datetime.UTC)

@@ -11,9 +11,6 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.module_utils.connection import connection_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import summarise
 
-#: What an observer of a local member needs of a contract; decisions and the rest would only be copied around.
-OBSERVED_KEYS = ("service", "engine", "members", "settings", "budget", "topology")
-
 
 def engines_on_host(catalog: dict[str, Any], host: str, groups: dict[str, list[str]]) -> list[str]:
     """Return the engines with a member on `host`, and `any` when there is one.
@@ -46,18 +43,6 @@ def contract_of(contracts: dict[str, Any], host: str, engine: str) -> dict[str, 
     )
 
 
-def status_requests(contracts: dict[str, Any], host: str, passwords: dict[str, str]) -> list[dict[str, Any]]:
-    """Return what `service_status_info` needs on `host`; `passwords` are the monitoring passwords by service."""
-    return [
-        {
-            "contract": {key: contract[key] for key in OBSERVED_KEYS},
-            "credentials": {"name": host, "user": "monitor", "password": passwords[service]},
-        }
-        for service, contract in sorted(contracts.items())
-        if host in [member["name"] for member in contract["members"]]
-    ]
-
-
 def service_status(contracts: dict[str, Any], hosts: list[str], answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the status of each service from the results that `service_status_info` registered on `hosts`.
 
@@ -86,5 +71,4 @@ class FilterModule:
             "engines_on_host": engines_on_host,
             "probe_targets": probe_targets,
             "service_status": service_status,
-            "status_requests": status_requests,
         }

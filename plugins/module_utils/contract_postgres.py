@@ -119,6 +119,7 @@ def derive(view: View) -> Derived:
     _parameters(view, out, share)
     derive_pooler(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
+    out.put("etcd", "store", entry.dcs_group, "the group of hosts that carries the consensus store names it")
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")
     out.put("etcd", "peer_port", entry.dcs_peer_port, "where etcd's members reach each other")
     out.put("etcd", "members", members, f"group {entry.dcs_group} carries the consensus store")
@@ -157,6 +158,8 @@ def _patroni(view: View, out: Derived) -> None:
         else f"rto_seconds {budget.rto_seconds} leaves time to recover in place before a replica is promoted"
     )
     out.put("patroni", "primary_start_timeout", start, because)
+    death, because = leader_death(budget)
+    out.put("", "leader_death", death, because)
     lag = MIB if sync else lag_bytes(budget.rpo_seconds)
     because = (
         "only a synchronous replica is promoted"
@@ -186,6 +189,23 @@ def _patroni(view: View, out: Derived) -> None:
     out.put("patroni", "synchronous_node_count", max(nodes, 1), because)
     out.put(
         "patroni", "failsafe_mode", True, "an outage of etcd alone must not demote a leader that all members still see"
+    )
+
+
+def leader_death(budget: Budget) -> tuple[str, str]:
+    """Return what a host does when Patroni and PostgreSQL have both died on it, and why.
+
+    `release` gives the leader key back at once, so that a replica is promoted within about a second; the replica lacks
+    what it had not received. `restart_in_place` keeps the key: Patroni returns and recovers what was committed, which
+    takes as long as the replay of the WAL since the last checkpoint.
+    """
+    if synchronous(budget):
+        return "release", "a synchronous replica has every commit: promote it at once instead of after ttl"
+    if timers(budget.rto_seconds)[3] == 0:
+        return "release", f"rto_seconds {budget.rto_seconds} leaves no time for crash recovery"
+    return (
+        "restart_in_place",
+        f"rto_seconds {budget.rto_seconds} leaves time for crash recovery, which keeps the last commits",
     )
 
 
@@ -227,6 +247,11 @@ def _parameters(view: View, out: Derived, share: int) -> None:
         ("max_wal_senders", 10, "replicas, a backup and a spare"),
         ("max_replication_slots", 10, "one per replica, and spare ones for logical decoding"),
         ("max_slot_wal_keep_size", f"{max(1024, wal * 2)}MB", "a replica that is gone must not fill the leader's disk"),
+        (
+            "wal_retrieve_retry_interval",
+            "500ms",
+            "a replica follows a new leader at once; by default it waits 5 s when it comes during the promotion",
+        ),
         ("wal_keep_size", "128MB", "a replica that restarts needs no slot and no archive"),
         ("max_worker_processes", 8, "PostgreSQL's default; raising it needs a restart, so it is fixed"),
         ("max_prepared_transactions", 0, "a forgotten prepared transaction holds back vacuum for ever"),

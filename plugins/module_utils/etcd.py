@@ -17,8 +17,17 @@ from typing import Any
 REPLACEMENT = "docs/runbooks/replace_etcd_member.md"
 
 
+# etcd's own words (api/v3rpc/rpctypes/error.go); the JSON gateway gives no finer code.
+AUTH_OFF = "authentication is not enabled"
+BAD_LOGIN = "authentication failed, invalid user ID or password"
+
+
 class EtcdError(Exception):
     """etcd could not be asked, or refused: a sentence that names the address."""
+
+
+class LoginRefusedError(EtcdError):
+    """The cluster knows the user by another password, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +52,30 @@ class Tls:
 class EtcdClient:
     """Asks one member at a time through its JSON gateway."""
 
-    def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
-        """Keep the context and the seconds one question may take."""
+    def __init__(self, context: ssl.SSLContext, timeout: float, user: str = "", password: str = "") -> None:
+        """Keep the context, the seconds one question may take, and who asks where certificates are not enough."""
         self.timeout = timeout
+        self.user, self.password = user, password
+        self.tokens: dict[str, str] = {}
         # No proxy, whatever the environment says: these addresses are our own members.
         self.opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
 
+    @classmethod
+    def like(cls, other: EtcdClient, user: str, password: str) -> EtcdClient:
+        """Return a client that asks over the same connections as somebody else."""
+        made = cls.__new__(cls)
+        made.timeout, made.opener = other.timeout, other.opener
+        made.user, made.password, made.tokens = user, password, {}
+        return made
+
     def post(self, base: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask one question; anything but a JSON object is an error."""
+        """Ask one question, under the token of `login` where there is one; anything but a JSON object is an error."""
+        token = self.tokens.get(base)
+        headers = {"Content-Type": "application/json", **({"Authorization": token} if token else {})}
         request = urllib.request.Request(  # noqa: S310 - the scheme is https, see url_of
-            base + path, data=json.dumps(body or {}).encode(), headers={"Content-Type": "application/json"}
+            base + path, data=json.dumps(body or {}).encode(), headers=headers
         )
         try:
             with self.opener.open(request, timeout=self.timeout) as answer:
@@ -68,8 +89,24 @@ class EtcdClient:
             raise EtcdError(f"{base}: expected a JSON object, found {type(parsed).__name__}")
         return parsed
 
+    def login(self, base: str) -> bool:
+        """Get a token from a member; return False when the cluster does not ask for users yet. Raises EtcdError."""
+        if base in self.tokens or not self.user:
+            return bool(self.user)
+        try:
+            answer = self.post(base, "/v3/auth/authenticate", {"name": self.user, "password": self.password})
+        except EtcdError as error:
+            if AUTH_OFF in str(error):
+                return False
+            if BAD_LOGIN in str(error):
+                raise LoginRefusedError(f"{base}: refuses the password of user {self.user}") from None
+            raise
+        self.tokens[base] = str(answer.get("token", ""))
+        return True
+
     def get(self, base: str, key: str) -> str | None:
         """Return the value of a key by a linearizable read, or None where there is none."""
+        self.login(base)
         found = self.post(base, "/v3/kv/range", {"key": base64.b64encode(key.encode()).decode()})
         values = found.get("kvs") or []
         return base64.b64decode(values[0].get("value", "")).decode("utf-8", "replace") if values else None

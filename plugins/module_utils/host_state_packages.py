@@ -1,26 +1,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH101, PTH103, PTH108, PTH120, PTH123, PTH208
+# ruff: noqa: PTH123, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import os
 import re
-import stat
 import subprocess
+import time
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import HostStateError, Run
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold
 
 STATUS_FILE = "/var/lib/dpkg/status"
 UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
-POLICY_FILE = "/usr/sbin/policy-rc.d"
-POLICY_TEXT = "#!/bin/sh\nexit 101\n"
-POLICY_MARKER = "/var/lib/holdfast/policy-rc.d.created"
+LOCK_FILE = "/var/lib/dpkg/lock-frontend"
+LOCK_TIMEOUT = 300
 REPAIR_TIMEOUT = 900
 
 _BROKEN = re.compile(rb"^Status: \S+ \S+ (?:half-installed|unpacked|half-configured)$", re.MULTILINE)
@@ -102,12 +103,7 @@ def interrupted(status: bytes) -> bool:
 def repair() -> None:
     """Finish what a killed dpkg left, without starting any service with its default configuration."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    remember_policy()
-    own_policy = not os.path.lexists(POLICY_FILE)
-    if own_policy:
-        with open(POLICY_FILE, "w", encoding="ascii") as handle:
-            handle.write(POLICY_TEXT)
-        os.chmod(POLICY_FILE, 0o755)  # noqa: S103  # invoke-rc.d runs it
+    hold()
     try:
         done = subprocess.run(
             ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"],
@@ -124,8 +120,6 @@ def repair() -> None:
             f"dpkg --configure -a: expected to finish in {REPAIR_TIMEOUT} s, still running: look for a hanging"
             " maintainer script on the host, then run again"
         ) from error
-    finally:
-        forget_policy()
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise HostStateError(
@@ -134,30 +128,22 @@ def repair() -> None:
         )
 
 
-def remember_policy() -> None:
-    """Note that no policy-rc.d existed before apt, so that one left by a killed run is known to be ours."""
-    if os.path.lexists(POLICY_FILE) or os.path.lexists(POLICY_MARKER):
-        return
-    os.makedirs(os.path.dirname(POLICY_MARKER), mode=0o755, exist_ok=True)
-    with open(POLICY_MARKER, "w", encoding="ascii") as handle:
-        handle.write("host_state: apt is at work; policy-rc.d did not exist before\n")
-
-
-def forget_policy() -> bool:
-    """Remove a policy-rc.d that we know to be a leftover of our own apt call; say whether there was one."""
-    if not os.path.lexists(POLICY_MARKER):
-        return False
-    leftover = False
-    try:
-        if stat.S_ISREG(os.lstat(POLICY_FILE).st_mode):
-            with open(POLICY_FILE, encoding="ascii", errors="replace") as handle:
-                leftover = handle.read() == POLICY_TEXT
-        if leftover:
-            os.unlink(POLICY_FILE)
-    except FileNotFoundError:
-        pass
-    os.unlink(POLICY_MARKER)
-    return leftover
+def wait_for_dpkg() -> None:
+    """Wait until nobody works with dpkg: an apt whose controller was killed goes on by itself."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    with open(LOCK_FILE, "a", encoding="ascii") as handle:
+        while True:
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise HostStateError(
+                        f"{LOCK_FILE}: expected it free within {LOCK_TIMEOUT} s, found it held by another apt or dpkg:"
+                        " look for one that hangs on the host, then run again"
+                    ) from error
+                time.sleep(0.5)
+            else:
+                return
 
 
 def check_packages(entries: list[Any], run: Run) -> None:
@@ -167,6 +153,10 @@ def check_packages(entries: list[Any], run: Run) -> None:
         return
     status = read_status()
     lacking = missing(status, wanted)
+    if lacking and interrupted(status) and not run.check:
+        wait_for_dpkg()
+        status = read_status()
+        lacking = missing(status, wanted)
     if lacking and interrupted(status):
         run.changed = True
         run.dpkg_repaired = True

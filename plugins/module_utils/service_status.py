@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.connection import client_port
@@ -14,6 +15,33 @@ WORKING = {"running", "streaming"}
 LEADING = {"leader", "primary", "master"}
 #: Engines where one member leads the whole service; RabbitMQ has a leader for each queue instead.
 SINGLE_LEADER = {"postgres", "redis"}
+
+#: What an observer of a local member needs of a contract; decisions and the rest would only be copied around.
+OBSERVED_KEYS = ("service", "engine", "members", "settings", "budget", "topology")
+
+
+def status_requests(
+    contracts: dict[str, Any], host: str, secrets: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what `service_status_info` sends to `host`: its services, each with its monitoring password.
+
+    The second part of the result names the services on the host whose password nobody has generated yet.
+    """
+    here = {
+        service: contract
+        for service, contract in sorted(contracts.items())
+        if host in [member["name"] for member in contract["members"]]
+    }
+    unasked = [service for service in here if f"{service}/monitor" not in secrets]
+    requests = [
+        {
+            "contract": {key: contract[key] for key in OBSERVED_KEYS},
+            "credentials": {"name": host, "user": "monitor", "password": secrets[f"{service}/monitor"]},
+        }
+        for service, contract in here.items()
+        if service not in unasked
+    ]
+    return requests, unasked
 
 
 def _member(name: str, seen: dict[str, Any] | None) -> dict[str, Any]:
@@ -111,6 +139,11 @@ def summarise(contracts: dict[str, Any], observed: dict[str, Any]) -> list[dict[
             f"{member['host']}: {member['state']}"
             for member in members
             if member["host"] in seen and member["state"] not in WORKING
+        ]
+        problems += [
+            f"{member['host']}: {member['state']}, but its role is unknown"
+            for member in members
+            if member["state"] in WORKING and member["role"] == UNKNOWN
         ]
         problems += [f"{name}: {problem}" for name, item in seen.items() for problem in item.get("problems") or []]
         problems += _leader_problems(contract, members, seen)

@@ -293,9 +293,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_files import converge_paths, remove_path
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_packages import (
     check_packages,
-    forget_policy,
-    remember_policy,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold, release
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_systemctl import Units
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import secret_words
 
@@ -318,7 +317,7 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
     """Converge everything, or stop where apt has to take over."""
     contents = unpack_contents(params["_contents"])
     if not run.check:
-        forget_policy()
+        release(expired_only=not params["_after_apt"])
     check_packages(params["packages"], run)
     converge_paths(params, contents, "before_packages", run)
     if run.missing_packages and not run.check:
@@ -327,7 +326,7 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
                 f"packages {', '.join(run.missing_packages)}: expected apt to install them, found them still missing:"
                 " give the names of real packages, virtual ones are not supported"
             )
-        remember_policy()
+        hold()
         run.changed = True
         return
     if run.missing_packages:

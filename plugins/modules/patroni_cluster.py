@@ -51,6 +51,14 @@ options:
     description: Port of the consensus store.
     type: int
     default: 2379
+  etcd_user:
+    description: User that may read the keys of O(scope) in the consensus store.
+    type: str
+    required: true
+  etcd_password:
+    description: Password of O(etcd_user).
+    type: str
+    required: true
   require:
     description: V(nothing) observes, V(healthy) fails when the cluster does not become healthy in time.
     type: str
@@ -102,6 +110,8 @@ EXAMPLES = r"""
     major: "17"
     data_dir: /var/lib/postgresql/17/orders-db
     etcd_members: "{{ service_contract_service.settings.etcd.members }}"
+    etcd_user: patroni-orders-db
+    etcd_password: "{{ lookup('holdfast.stateful.secret', 'orders-db/etcd') }}"
     require: healthy
     timeout: 60
 """
@@ -198,7 +208,8 @@ def may_start(params: Mapping) -> str:  # type: ignore[type-arg]  # sanity wants
     data = read_data_directory(params["data_dir"])
     if data.entries == 0:
         return ""
-    client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=3.0)
+    context = Tls(params["ca"], params["cert"], params["key"]).context()
+    client = EtcdClient(context, 3.0, params["etcd_user"], params["etcd_password"])
     stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
     known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
     return start_blocker(data, known, params["major"], params["scope"])
@@ -265,6 +276,8 @@ def main() -> None:
             "major": {"type": "str", "required": True},
             "etcd_members": MEMBERS_SPEC,
             "etcd_client_port": {"type": "int", "default": 2379},
+            "etcd_user": {"type": "str", "required": True},
+            "etcd_password": {"type": "str", "required": True, "no_log": True},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
             "database": {"type": "str"},

@@ -13,12 +13,20 @@ short_description: What the members on this host say of themselves
 description:
   - Asks the local member of each given service through its own protocol, all at once, in one call. Changes nothing.
   - A member that does not answer in time is reported as V(unknown); the module itself does not fail for it.
+  - Its action plugin picks the services on the host and their monitoring passwords, on the controller. For a host
+    without any there is no remote call.
 options:
+  contracts:
+    description: The resolved contracts, by service. The action plugin reads them; hosts never get them.
+    type: dict
+  secrets_file:
+    description: Path of the secrets file on the controller, which holds V(SERVICE/monitor) for every service.
+    type: path
   services:
-    description: The services with a member on this host.
+    description: The services with a member on this host, as the action plugin sends them.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       contract:
         description: The service's contract.
@@ -54,12 +62,8 @@ attributes:
 EXAMPLES = r"""
 - name: Ask the local members
   holdfast.stateful.service_status_info:
-    services:
-      - contract: "{{ service_contracts['orders-db'] }}"
-        credentials:
-          name: lab1
-          user: monitor
-          password: "{{ lookup('holdfast.stateful.secret', 'orders-db/monitor') }}"
+    contracts: "{{ service_contracts }}"
+    secrets_file: "{{ holdfast_secrets_file }}"
 """
 
 RETURN = r"""
@@ -104,10 +108,12 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "contracts": {"type": "dict"},
+            "secrets_file": {"type": "path", "no_log": False},
             "services": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
+                "default": [],
                 "options": {
                     "contract": {"type": "dict", "required": True},
                     "credentials": {

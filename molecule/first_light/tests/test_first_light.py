@@ -74,3 +74,21 @@ def test_services_are_proven_from_a_clients_side():
     assert done.returncode == 0, done.stdout + done.stderr
     for service in ("orders-db", "sessions", "events"):
         assert service in done.stdout
+
+
+def test_a_host_without_power_is_unknown_and_no_service_is_healthy():
+    harness.power_cut("lab3")
+    try:
+        done = harness.holdfast("status", "--json")
+    finally:
+        harness.power_on("lab3")
+    assert done.returncode == 5, done.stdout + done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert len(services) == 3
+    for item in services:
+        states = {member["host"]: member["state"] for member in item["members"]}
+        assert states["lab3"] == "unknown", item
+        assert states["lab1"] != "unknown", item
+        assert item["healthy"] is False, item
+        assert any("lab3" in problem for problem in item["problems"]), item
+    harness.wait_for("all services healthy", lambda: all(item["healthy"] for item in harness.status().values()), 120)

@@ -44,4 +44,4 @@ def test_authority_key_is_not_on_the_host(host):
 
 
 def test_it_names_this_host(host):
-    assert certificate(host).subject.rfc4514_string() == f"CN={host.check_output('hostname')}"
+    assert certificate(host).subject.rfc4514_string() == f"OU={host.check_output('hostname')},O=Holdfast"

@@ -112,7 +112,7 @@ def refused(name: str, attempt: Any, expected: tuple[type[BaseException], ...], 
 
 
 def plain_text_refused(host: str, port: int, greeting: bytes, timeout: float = 3.0) -> Check:
-    """Greet a port without TLS: it must take the connection, then close it or send a TLS alert, and say nothing else."""
+    """Greet a port without TLS: it must take the connection, then close it or send a TLS alert and nothing else."""
     name = "plain text is refused"
     try:
         with socket.create_connection((host, port), timeout=timeout) as connection:

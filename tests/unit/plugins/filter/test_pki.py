@@ -64,7 +64,8 @@ OURS = authority("Holdfast private authority")
 NAMESAKE = authority("Holdfast private authority")
 STRANGER = authority("Somebody else")
 KEY = ec.generate_private_key(ec.SECP256R1())
-SUBJECT = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab1")])
+SUBJECT = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, "lab1")])
+NAMED = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab1")])
 
 
 def certificate(signer: Authority = OURS, names: list[str] | None = None, days: float = 90) -> str:
@@ -90,12 +91,14 @@ GOOD = certificate()
         (GOOD, [*NAMES, "IP:192.0.2.1"], "instead of"),
         (certificate(names=NAMES[:3]), NAMES, "instead of"),
         (sign(OURS, SUBJECT, KEY, None), NAMES, "instead of"),
+        (sign(OURS, NAMED, KEY, NAMES), NAMES, "common name"),
         (certificate(signer=STRANGER), NAMES, "another authority"),
         (certificate(signer=NAMESAKE), NAMES, "another authority"),
     ],
     ids=[
         "good", "in another order", "at the limit", "ends too soon", "has ended", "none", "blank", "not a certificate",
-        "cut off", "a name too many", "a name too few", "an address is missing", "no names at all", "a stranger signed",
+        "cut off", "a name too many", "a name too few", "an address is missing", "no names at all", "a common name",
+        "a stranger signed",
         "a namesake signed",
     ],
 )  # fmt: skip

@@ -83,17 +83,6 @@ def test_no_contract_is_an_error_that_names_host_and_engine(host: str, engine: s
         site.contract_of(CONTRACTS, host, engine)
 
 
-@pytest.mark.parametrize(
-    ("host", "services"), [("h1", ["orders"]), ("h2", ["orders", "sessions"]), ("h3", ["sessions"]), ("d1", [])]
-)
-def test_status_requests_are_for_the_services_on_the_host(host: str, services: list[str]) -> None:
-    found = site.status_requests(CONTRACTS, host, PASSWORDS)
-    assert [item["contract"]["service"] for item in found] == services
-    for item in found:
-        assert item["credentials"]["password"] == PASSWORDS[item["contract"]["service"]]
-        assert "decisions" not in item["contract"], "only what an observer reads is copied to the host"
-
-
 def test_probe_targets_carry_their_own_password() -> None:
     found = site.probe_targets(CONTRACTS, "/ca.crt", PASSWORDS)
     assert [(item["connection"]["service"], item["password"]) for item in found] == sorted(PASSWORDS.items())
@@ -129,4 +118,4 @@ def test_answers_are_never_mixed_up_with_hosts() -> None:
 
 
 def test_filters_are_registered() -> None:
-    assert set(site.FilterModule().filters()) >= {"engines_on_host", "contract_of", "status_requests", "service_status"}
+    assert set(site.FilterModule().filters()) >= {"engines_on_host", "contract_of", "service_status"}

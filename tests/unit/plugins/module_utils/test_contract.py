@@ -26,8 +26,19 @@ SHAPE = {
 }  # fmt: skip
 SETTINGS = {
     "postgres": {
-        *("port", "restapi_port", "scope", "database", "app_user", "major", "patroni", "parameters", "etcd"),
-        *("haproxy", "pooler", "pooler_config"),
+        "port",
+        "restapi_port",
+        "scope",
+        "database",
+        "app_user",
+        "major",
+        "patroni",
+        "parameters",
+        "etcd",
+        "leader_death",
+        "haproxy",
+        "pooler",
+        "pooler_config",
     },
     "redis": {"port", "sentinel_port", "sentinel_name", "quorum", "app_user", "auto_restart", "config", "sentinel"},
     "rabbitmq": {"port", "management_port", "dist_port", "epmd_port", "tool_ports", "vhost", "app_user", "config"},

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,41 +82,6 @@ def test_interrupted_is_seen(state: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert packages.interrupted(b"")
 
 
-@pytest.fixture
-def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    file, marker = tmp_path / "policy-rc.d", tmp_path / "lib" / "marker"
-    monkeypatch.setattr(packages, "POLICY_FILE", str(file))
-    monkeypatch.setattr(packages, "POLICY_MARKER", str(marker))
-    return file, marker
-
-
-def test_a_left_over_policy_of_ours_is_removed(policy: tuple[Path, Path]) -> None:
-    file, marker = policy
-    packages.remember_policy()
-    assert marker.exists()
-    file.write_text(packages.POLICY_TEXT)
-    assert packages.forget_policy()
-    assert not file.exists()
-    assert not marker.exists()
-
-
-def test_a_policy_of_the_operator_stays(policy: tuple[Path, Path]) -> None:
-    file, marker = policy
-    file.write_text(packages.POLICY_TEXT)
-    packages.remember_policy()
-    assert not marker.exists()
-    assert not packages.forget_policy()
-    assert file.exists()
-
-
-def test_a_policy_changed_meanwhile_stays(policy: tuple[Path, Path]) -> None:
-    file, _marker = policy
-    packages.remember_policy()
-    file.write_text("#!/bin/sh\nexit 0\n")
-    assert not packages.forget_policy()
-    assert file.exists()
-
-
 @pytest.mark.parametrize("check", [False, True])
 def test_a_killed_dpkg_is_repaired_but_not_in_check_mode(
     check: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +89,7 @@ def test_a_killed_dpkg_is_repaired_but_not_in_check_mode(
     status = tmp_path / "status"
     status.write_bytes(STATUS)
     monkeypatch.setattr(packages, "STATUS_FILE", str(status))
+    monkeypatch.setattr(packages, "LOCK_FILE", str(tmp_path / "lock"))
     monkeypatch.setattr(
         packages, "repair", lambda: status.write_bytes(STATUS.replace(b"install ok unpacked", b"install ok installed"))
     )
@@ -139,3 +109,45 @@ def test_another_systems_host_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 def test_nothing_is_read_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "STATUS_FILE", "/does/not/exist")
     packages.check_packages([], Run())
+
+
+HOLDER = """
+import fcntl, sys, time
+with open(sys.argv[1], "a") as handle:
+    fcntl.lockf(handle, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Hold dpkg's lock in another process, as an apt does whose controller was killed."""
+    started: list[subprocess.Popen[str]] = []
+    monkeypatch.setattr(packages, "LOCK_FILE", str(tmp_path / "lock"))
+
+    def hold(seconds: float) -> None:
+        argv = [sys.executable, "-c", HOLDER, str(tmp_path / "lock"), str(seconds)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_an_apt_that_goes_on_by_itself_is_waited_for(held: Callable[[float], None]) -> None:
+    held(1.0)
+    begin = time.monotonic()
+    packages.wait_for_dpkg()
+    assert time.monotonic() - begin > 0.4
+
+
+def test_an_apt_that_hangs_is_named(held: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    held(60.0)
+    monkeypatch.setattr(packages, "LOCK_TIMEOUT", 0.2)
+    with pytest.raises(HostStateError, match="held by another apt or dpkg"):
+        packages.wait_for_dpkg()

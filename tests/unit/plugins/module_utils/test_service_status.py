@@ -6,7 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import WORKING, summarise
+from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import (
+    WORKING,
+    status_requests,
+    summarise,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +78,10 @@ UNHEALTHY: list[tuple[str, str, dict[str, Seen | None], str]] = [
     *(("not seen", engine, {"h2": None}, "h2: not observed") for engine in ENGINES),
     *(("state unknown", engine, {"h3": {"state": "unknown"}}, "h3: unknown") for engine in ENGINES),
     *(("no state", engine, {"h3": {"state": None}}, "h3: unknown") for engine in ENGINES),
+    *(
+        ("no role", engine, {"h3": {"host_role": None, "state": "running"}}, "h3: running, but its role is unknown")
+        for engine in ENGINES
+    ),
     *(("starting", engine, {"h3": {"state": "starting"}}, "h3: starting") for engine in ENGINES),
     *(("stopped", engine, {"h1": {"state": "stopped"}}, "h1: stopped") for engine in ENGINES),
     *(("a problem", engine, {"h3": {"problems": ["disk full"]}}, "h3: disk full") for engine in ENGINES),
@@ -228,3 +236,24 @@ def test_healthy_means_all_seen_working_and_one_leader(engine: str, seen: dict[s
         assert found["leader"] in {None, *(item.get("leader") for item in seen.values() if item)}
     else:
         assert found["leader"] == (leading[0] if len(leading) == 1 else None)
+
+
+@pytest.mark.parametrize(("host", "services"), [("h1", ["orders"]), ("h2", ["orders", "sessions"]), ("d1", [])])
+def test_requests_are_for_the_services_on_the_host(host: str, services: list[str]) -> None:
+    orders = {**contract("postgres"), "service": "orders", "decisions": ["a table"]}
+    sessions = {**contract("redis"), "service": "sessions", "decisions": []}
+    sessions["members"] = sessions["members"][1:]
+    secrets = {"orders/monitor": "secret-of-orders", "sessions/monitor": "secret-of-sessions", "orders/app": "other"}
+    found, unasked = status_requests({"sessions": sessions, "orders": orders}, host, secrets)
+    assert unasked == []
+    assert [item["contract"]["service"] for item in found] == services
+    for item in found:
+        assert item["credentials"]["password"] == f"secret-of-{item['contract']['service']}"
+        assert "decisions" not in item["contract"], "only what an observer reads is copied to the host"
+
+
+def test_a_service_without_a_password_hides_no_other() -> None:
+    catalog = {name: {**contract("postgres"), "service": name} for name in ("orders", "ledger")}
+    found, unasked = status_requests(catalog, "h1", {"orders/monitor": "x"})
+    assert [item["contract"]["service"] for item in found] == ["orders"]
+    assert unasked == ["ledger"]

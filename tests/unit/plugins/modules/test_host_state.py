@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.holdfast.stateful.plugins.module_utils import host_state_packages as packages
+from ansible_collections.holdfast.stateful.plugins.module_utils import host_state_policy as policy
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import (
     ARGUMENT_SPEC,
     INTERNAL_SPEC,
@@ -51,8 +52,7 @@ def status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_bytes(b"Package: there\nStatus: install ok installed\nVersion: 1\n")
     monkeypatch.setattr(packages, "STATUS_FILE", str(path))
     monkeypatch.setattr(packages, "UPDATES_DIRECTORY", str(tmp_path / "updates"))
-    monkeypatch.setattr(packages, "POLICY_FILE", str(tmp_path / "policy"))
-    monkeypatch.setattr(packages, "POLICY_MARKER", str(tmp_path / "lib" / "marker"))
+    monkeypatch.setattr(policy, "POLICY_FILE", str(tmp_path / "policy"))
     return path
 
 
@@ -99,7 +99,16 @@ def test_missing_packages_stop_after_the_early_files(tmp_path: Path) -> None:
     assert run.missing_packages == ["new"]
     assert run.changed_files == [str(tmp_path / "early")]
     assert not (tmp_path / "late").exists()
-    assert (tmp_path / "lib" / "marker").exists()
+    assert policy.is_ours()
+
+
+@pytest.mark.usefixtures("status")
+def test_the_policy_outlives_a_killed_run_and_ends_with_the_one_that_repeats_it(tmp_path: Path) -> None:
+    host_state.converge(parameters(tmp_path, packages=["there", "new"]), Run())
+    host_state.converge(parameters(tmp_path, packages=["there"]), Run())
+    assert policy.is_ours(), "another role's call comes while the killed run's apt may still be at work"
+    host_state.converge({**parameters(tmp_path, packages=["there"]), "_after_apt": True}, Run())
+    assert not (tmp_path / "policy").exists()
 
 
 @pytest.mark.usefixtures("status")

@@ -1,0 +1,38 @@
+"""An RPO 0 service loses nothing and has one leader, whatever happens to the host that leads; then site.yml heals."""
+
+from __future__ import annotations
+
+import harness
+import postgres_faults
+import pytest
+from postgres_faults import FAULTS, Fault, strike
+
+#: A make test strikes with those that take the three different ways to a new leader, or to none.
+QUICK = ("both killed", "cut off from etcd", "power cut")
+ROUNDS = 9 if harness.FULL else 1
+CHOSEN = [fault for fault in FAULTS if harness.FULL or fault.name in QUICK]
+
+
+def converged() -> None:
+    """A re-run after the fault heals or changes nothing, and the one after that changes nothing."""
+    healed = harness.run_playbook("site.yml", "--tags", "hosts,etcd,postgres")
+    assert healed.code == 0, healed.output[-3000:]
+    again = harness.run_playbook("site.yml", "--tags", "hosts,etcd,postgres")
+    assert (again.code, again.changed) == (0, []), again.output[-3000:]
+
+
+@pytest.mark.parametrize("fault", CHOSEN, ids=[fault.name.replace(" ", "-") for fault in CHOSEN])
+def test_fault(fault: Fault):
+    budget = float(harness.status()[postgres_faults.SERVICE]["budget"]["rto_seconds"])
+    stalls = []
+    for _round in range(ROUNDS):
+        seen = strike(fault)
+        stalls.append(seen.stall)
+        print(f"{fault.name}: {seen}")
+        assert seen.lost == 0, f"{fault.name}: {seen.lost} acknowledged writes are lost: {seen}"
+        assert seen.two_leaders == 0, f"{fault.name}: two members led at once: {seen}"
+        if fault.moves is not None:
+            assert (seen.old != seen.new) is fault.moves, f"{fault.name}: {seen}"
+        assert seen.stall <= budget + (fault.hold if fault.moves is None else 0), f"{fault.name}: {seen}"
+    print(f"postgres fault {fault.name}: stalls {sorted(stalls)} s, goal {fault.goal} s")
+    converged()

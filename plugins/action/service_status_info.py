@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Controller side of service_status_info: picks the services on this host and their monitoring passwords.
+
+Here and not in templates, because every host's worker would load filters and lookups anew: that took a tenth of the
+time that `holdfast status` may take. For a host without a service there is no remote call.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import status_requests
+from ansible_collections.holdfast.stateful.plugins.plugin_utils.secrets_file import read_cached
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """Observe the members of all services on one host."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task."""
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        arguments = dict(self._task.args)
+        contracts = arguments.pop("contracts", None)
+        if contracts is None:
+            raise AnsibleActionFail("service_status_info: expected the option contracts, found none")
+        path = Path(self._loader.path_dwim(str(arguments.pop("secrets_file", ""))))
+        table = read_cached(path, self._loader._vault.secrets)
+        arguments["services"], unasked = status_requests(contracts, str(variables["inventory_hostname"]), table)
+        problem = f"not asked: {path} holds no monitoring password of it; run site.yml, which generates one"
+        unknown = {service: {"state": "unknown", "problems": [problem]} for service in unasked}
+        if not arguments["services"]:
+            result.update(changed=False, services=unknown)
+            return result
+        answer = self._execute_module(
+            module_name="holdfast.stateful.service_status_info", module_args=arguments, task_vars=variables
+        )
+        result.update(answer)
+        if "services" in result:
+            result["services"] = {**result["services"], **unknown}
+        return result
