@@ -39,6 +39,7 @@ def take_back(client: EtcdClient, stores: Sequence[str], scope: str, leader: str
     said: list[str] = []
     for store in stores:
         try:
+            client.login(store)
             found = client.post(store, "/v3/kv/range", {"key": key}).get("kvs") or []
             if not found:
                 return False

@@ -53,6 +53,14 @@ options:
     description: Port of the consensus store.
     type: int
     default: 2379
+  etcd_user:
+    description: User of the consensus store, where it asks for one.
+    type: str
+    default: ""
+  etcd_password:
+    description: Password of O(etcd_user).
+    type: str
+    default: ""
   pooler:
     description: The poolers in front of the cluster. Without them the lead moves under the clients.
     type: dict
@@ -209,7 +217,8 @@ def hastener(move: Move, data_dir: str) -> Hastener | None:
     params = move.watch.params
     if params["synchronous_nodes"] != 1 or not params["etcd_members"]:
         return None
-    client = EtcdClient(Tls(params["ca"], params["cert"], params["key"]).context(), timeout=1.0)
+    context = Tls(params["ca"], params["cert"], params["key"]).context()
+    client = EtcdClient(context, 1.0, params["etcd_user"], params["etcd_password"])
     stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
     return Hastener(data_dir, lambda: take_back(client, stores, params["scope"], move.leader, move.candidate))
 
@@ -285,6 +294,8 @@ def main() -> None:
             "port": {"type": "int", "default": 5432},
             "etcd_members": {**MEMBERS_SPEC, "required": False, "default": []},
             "etcd_client_port": {"type": "int", "default": 2379},
+            "etcd_user": {"type": "str", "default": ""},
+            "etcd_password": {"type": "str", "default": "", "no_log": True},
             "pooler": {"type": "dict", "options": POOLER_SPEC},
         },
         supports_check_mode=True,

@@ -19,7 +19,12 @@ class Store:
 
     def __init__(self, request: Any, away: tuple[str, ...] = (), succeeded: bool = True) -> None:
         self.request, self.away, self.succeeded = request, away, succeeded
+        self.logins: list[str] = []
         self.sent: list[dict[str, Any]] = []
+
+    def login(self, base: str) -> bool:
+        self.logins.append(base)
+        return True
 
     def post(self, base: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if base in self.away:
@@ -39,6 +44,7 @@ def take(store: Store) -> bool:
 def test_the_request_of_this_move_is_deleted_if_it_is_unchanged() -> None:
     store = Store({"leader": "a", "member": "b"}, away=("s1",))
     assert take(store)
+    assert store.logins == ["s1", "s2"]
     assert [item["mod_revision"] for item in store.sent[0]["compare"]] == ["42"]
     assert "request_delete_range" in store.sent[0]["success"][0]
 
