@@ -14,7 +14,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import status_requests
+from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import (
+    ARGUMENT_SPEC,
+    status_requests,
+)
 from ansible_collections.holdfast.stateful.plugins.plugin_utils.secrets_file import read_cached
 
 
@@ -28,20 +31,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         """Run the task."""
         variables = task_vars or {}
         result: dict[str, Any] = super().run(tmp, variables)
-        arguments = dict(self._task.args)
-        contracts = arguments.pop("contracts", None)
-        if contracts is None:
-            raise AnsibleActionFail("service_status_info: expected the option contracts, found none")
-        path = Path(self._loader.path_dwim(str(arguments.pop("secrets_file", ""))))
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        if arguments["contracts"] is None or arguments["secrets_file"] is None:
+            raise AnsibleActionFail("service_status_info: expected contracts and secrets_file, found one empty")
+        path = Path(self._loader.path_dwim(arguments["secrets_file"]))
         table = read_cached(path, self._loader._vault.secrets)
-        arguments["services"], unasked = status_requests(contracts, str(variables["inventory_hostname"]), table)
+        services, unasked = status_requests(arguments["contracts"], str(variables["inventory_hostname"]), table)
         problem = f"not asked: {path} holds no monitoring password of it; run site.yml, which generates one"
         unknown = {service: {"state": "unknown", "problems": [problem]} for service in unasked}
-        if not arguments["services"]:
+        if not services:
             result.update(changed=False, services=unknown)
             return result
         answer = self._execute_module(
-            module_name="holdfast.stateful.service_status_info", module_args=arguments, task_vars=variables
+            module_name="holdfast.stateful.service_status_info",
+            module_args={"services": services, "timeout": arguments["timeout"]},
+            task_vars=variables,
         )
         result.update(answer)
         if "services" in result:

@@ -16,6 +16,29 @@ LEADING = {"leader", "primary", "master"}
 #: Engines where one member leads the whole service; RabbitMQ has a leader for each queue instead.
 SINGLE_LEADER = {"postgres", "redis"}
 
+ARGUMENT_SPEC: dict[str, Any] = {
+    "contracts": {"type": "dict"},
+    "secrets_file": {"type": "path", "no_log": False},
+    "services": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "contract": {"type": "dict", "required": True},
+            "credentials": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "user": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                },
+            },
+        },
+    },
+    "timeout": {"type": "float", "default": 1.5},
+}
+
 #: What an observer of a local member needs of a contract; decisions and the rest would only be copied around.
 OBSERVED_KEYS = ("service", "engine", "members", "settings", "budget", "topology")
 

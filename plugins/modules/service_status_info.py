@@ -78,6 +78,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.stateful.plugins.module_utils.service_status import ARGUMENT_SPEC
 
 
 def observer(engine: str) -> Callable[[dict[str, Any], dict[str, Any], float], dict[str, Any]]:
@@ -107,28 +108,7 @@ def observe(item: dict[str, Any], timeout: float) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={
-            "contracts": {"type": "dict"},
-            "secrets_file": {"type": "path", "no_log": False},
-            "services": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "contract": {"type": "dict", "required": True},
-                    "credentials": {
-                        "type": "dict",
-                        "required": True,
-                        "options": {
-                            "name": {"type": "str", "required": True},
-                            "user": {"type": "str", "required": True},
-                            "password": {"type": "str", "required": True, "no_log": True},
-                        },
-                    },
-                },
-            },
-            "timeout": {"type": "float", "default": 1.5},
-        },
+        argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
     )
     items, timeout = module.params["services"], module.params["timeout"]

@@ -51,7 +51,7 @@ def test_both_see_who_leads(ask, user):
 @pytest.mark.parametrize(
     ("user", "words", "said"),
     [
-        ("nobody", ("get", SCOPE + "leader"), "user name is empty"),
+        ("nobody", ("get", SCOPE + "leader"), "permission denied"),
         ("wrong", ("get", SCOPE + "leader"), "invalid user ID or password"),
         ("patroni", ("get", "/service/another/leader"), "permission denied"),
         ("patroni", ("put", "/elsewhere", "x"), "permission denied"),
