@@ -38,6 +38,7 @@ RESERVED_PORTS: dict[int, str] = {9100: "node_exporter", 6432: "PgBouncer", 5353
 ENGINE_KEYS: dict[str, tuple[str, ...]] = {
     "database": ("postgres",),
     "dcs": ("postgres",),
+    "objects": ("postgres",),
     "wal_level": ("postgres",),
     "vhost": ("rabbitmq",),
     "sentinel_name": ("redis",),
@@ -124,7 +125,9 @@ PLACEHOLDERS = frozenset(
 )
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 RESERVED_USERS: dict[str, frozenset[str]] = {
-    "postgres": frozenset({"postgres", "replicator", "rewind", "public", "patroni", "monitor"}),
+    "postgres": frozenset(
+        {"postgres", "replicator", "rewind", "public", "none", "patroni", "monitor", "holdfast_monitor"}
+    ),
     "redis": frozenset({"default", "admin", "replica", "sentinel", "monitor", "peer"}),
     "rabbitmq": frozenset({"guest", "admin", "monitor"}),
 }
@@ -145,4 +148,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "dcs.client_port": (1, 65535),
     "dcs.peer_port": (1, 65535),
     "maxmemory_mb": (1, 16_777_216),
+    "objects.databases.connection_limit": (-1, 10_000),
+    "objects.logins.connection_limit": (-1, 10_000),
+    "objects.partitions.premake": (1, 400),
+    "objects.partitions.retention_days": (1, 36525),
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placement import share_mb
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgres_objects import derive_objects
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import rule
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, Problem, View
 
@@ -116,6 +117,7 @@ def derive(view: View) -> Derived:
     out.put("", "major", entry.version.series, "the release series of the catalog")
     _patroni(view, out)
     _parameters(view, out, share)
+    derive_objects(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")
     out.put("etcd", "peer_port", entry.dcs_peer_port, "where etcd's members reach each other")
@@ -252,7 +254,7 @@ def _parameters(view: View, out: Derived, share: int) -> None:
         ("log_autovacuum_min_duration", "10s", "evidence for tuning"),
         ("log_temp_files", "10MB", "sorts that did not fit into work_mem"),
         ("track_io_timing", "on", "evidence for tuning"),
-        ("shared_preload_libraries", "pg_stat_statements", "which statements cost what"),
+        ("shared_preload_libraries", "pg_stat_statements,pgaudit", "which statements cost what, and who changed what"),
     )
     for name, value, because in fixed:
         out.put("parameters", name, value, because)

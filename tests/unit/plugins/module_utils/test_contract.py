@@ -25,7 +25,18 @@ SHAPE = {
     "matrix", "budget", "topology", "endpoints", "clients", "settings", "backup", "decisions", "advisories",
 }  # fmt: skip
 SETTINGS = {
-    "postgres": {"port", "restapi_port", "scope", "database", "app_user", "major", "patroni", "parameters", "etcd"},
+    "postgres": {
+        "port",
+        "restapi_port",
+        "scope",
+        "database",
+        "app_user",
+        "major",
+        "patroni",
+        "parameters",
+        "etcd",
+        "objects",
+    },
     "redis": {"port", "sentinel_port", "sentinel_name", "quorum", "app_user", "auto_restart", "config", "sentinel"},
     "rabbitmq": {"port", "management_port", "dist_port", "epmd_port", "tool_ports", "vhost", "app_user", "config"},
 }
