@@ -92,13 +92,13 @@ def test_the_plan_of_the_moment() -> None:
     todo, waits = partitions.plan_now(Cursor(rows), "db")
     assert todo == ["db: create partition public.events_p1"]
     assert waits == ["partitions of db/public.x wait: missing"]
-    with pytest.raises(ObjectsError, match="db/public.x: overlaps"):
+    with pytest.raises(ObjectsError, match=r"db/public\.x: overlaps"):
         partitions.plan_now(Cursor([*rows, ("refuse", "public.x", None, "overlaps")]), "db")
 
 
 def test_what_maintenance_could_not_do_is_an_error() -> None:
     partitions.maintain(Cursor([("create public.events_p1",)]), "db")
-    with pytest.raises(ObjectsError, match="failed: create public.events_p2: locked"):
+    with pytest.raises(ObjectsError, match=r"failed: create public\.events_p2: locked"):
         partitions.maintain(Cursor([("create a",), ("failed: create public.events_p2: locked",)]), "db")
 
 

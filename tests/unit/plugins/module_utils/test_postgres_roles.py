@@ -79,7 +79,7 @@ def test_one_thing_to_do(name: str, change: dict[str, Any], expected: str) -> No
 def test_a_group_that_somebody_logs_in_as_is_refused() -> None:
     found = good()
     found["db_read"].login = True
-    with pytest.raises(ObjectsError, match="role db_read: expected a group .* found a login"):
+    with pytest.raises(ObjectsError, match=r"role db_read: expected a group .* found a login"):
         steps(found)
 
 
