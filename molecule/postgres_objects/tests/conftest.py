@@ -24,7 +24,7 @@ class Cluster:
         """Read where it is and make a catalog that declares the scenario's objects."""
         self.target = harness.target(SERVICE)
         self.folder = folder
-        self.objects = yaml.safe_load((HERE / "objects.yml").read_text())["declared_objects"]
+        self.objects = yaml.safe_load((HERE / "vars/objects.yml").read_text())["declared_objects"]
         self.passwords: dict[str, str] = {}
 
     def password(self, login: str) -> str:
