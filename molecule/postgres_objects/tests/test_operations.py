@@ -187,7 +187,8 @@ def test_the_audit_has_definitions_and_writes_but_no_password(cluster):
     assert "SCRAM-SHA-256$" not in log
 
 
-def inspect(cluster, **thresholds):
+def inspect(cluster, monkeypatch, **thresholds):
+    monkeypatch.setenv("ANSIBLE_SHOW_CUSTOM_STATS", "true")
     run = cluster.playbook(
         "inspect_postgres.yml",
         "-e",
@@ -197,16 +198,17 @@ def inspect(cluster, **thresholds):
     )
     start = run.output.index("{\n")
     data, _end = json.JSONDecoder().raw_decode(run.output[start:])
-    return run, data["custom_stats"]["inspection"] if "custom_stats" in data else {}
+    return run, data["global_custom_stats"]["inspection"]
 
 
-def test_the_inspection_finds_what_was_planted(cluster):
+def test_the_inspection_finds_what_was_planted(cluster, monkeypatch):
     thresholds = {
         "long_transaction_seconds": 1, "idle_in_transaction_seconds": 1, "lock_wait_seconds": 1, "index_mb": 0,
         "unused_days": 0, "table_mb": 1, "bloat_percent": 10, "connections_percent": 60,
     }  # fmt: skip
     with cluster.connect("migrator") as owner:
-        owner.execute("DROP TABLE IF EXISTS sales.planted")
+        owner.execute("DROP TABLE IF EXISTS sales.planted, sales.contended")
+        owner.execute("CREATE TABLE sales.contended AS SELECT 1 AS n")
         rows = "SELECT n, repeat('x', 200) AS word FROM generate_series(1, 40000) n"
         owner.execute(f"CREATE TABLE sales.planted AS {rows}")
         owner.execute("CREATE INDEX planted_unused ON sales.planted (word)")
@@ -220,14 +222,14 @@ def test_the_inspection_finds_what_was_planted(cluster):
             cluster.connect("analyst") as _one,
             cluster.connect("analyst") as _two,
         ):
-            head.execute("UPDATE sales.planted SET word = 'y' WHERE n = 1")
+            head.execute("UPDATE sales.contended SET n = 2")
             waiting = threading.Thread(target=add_a_column, args=(behind,))
             waiting.start()
             time.sleep(2)
-            run, found = inspect(cluster, **thresholds)
+            run, found = inspect(cluster, monkeypatch, **thresholds)
             head.rollback()
             waiting.join(30)
-        owner.execute("DROP TABLE sales.planted")
+        owner.execute("DROP TABLE sales.planted, sales.contended")
     assert run.code == 0, run.output[-3000:]
     assert run.changed == []
     assert found["unobserved"] == []
@@ -246,14 +248,14 @@ def test_the_inspection_finds_what_was_planted(cluster):
 
 def add_a_column(session):
     """Wait for a lock until whoever holds it lets go."""
-    session.execute("ALTER TABLE sales.planted ADD COLUMN later int")
+    session.execute("ALTER TABLE sales.contended ADD COLUMN later int")
 
 
-def test_a_member_that_is_silent_makes_the_inspection_incomplete(cluster):
+def test_a_member_that_is_silent_makes_the_inspection_incomplete(cluster, monkeypatch):
     quiet = next(host for host in ("lab1", "lab2", "lab3") if host != cluster.leader())
     cluster.lab(quiet, "systemctl", "stop", "patroni")
     try:
-        run, found = inspect(cluster)
+        run, found = inspect(cluster, monkeypatch)
         assert run.code != 0
         assert f"orders-db: {quiet}: no answer" in run.output
         assert found["unobserved"] == [f"orders-db: {quiet}: no answer"]
