@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class Cluster:
         self.folder = folder
         self.objects = yaml.safe_load((HERE / "vars/objects.yml").read_text())["declared_objects"]
         self.passwords: dict[str, str] = {}
+        lab = os.environ.get("HOLDFAST_LAB", "default")
+        self.ssh_config = harness.ROOT / ".holdfast/lab" / lab / "ssh/config"
 
     def password(self, login: str) -> str:
         """Return a login's generated password, as an operator looks it up."""
@@ -71,10 +74,10 @@ class Cluster:
         return self.playbook("site.yml", "--tags", "postgres", *extra, objects=objects)
 
     def lab(self, host: str, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host, as root."""
+        """Run a command on a host, as root, over the lab's own SSH configuration."""
         return subprocess.run(
-            [str(harness.BIN / "holdfast"), "lab", "ssh", host, "--", "sudo", *words],
-            cwd=harness.ROOT, env=harness.environment(), input=text or "", capture_output=True, text=True, check=False,
+            ["ssh", "-F", str(self.ssh_config), host, "sudo", *words],
+            input=text or "", capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def leader(self) -> str:
