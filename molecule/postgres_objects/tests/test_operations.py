@@ -172,11 +172,12 @@ def test_the_audit_has_definitions_and_writes_but_no_password(cluster):
         session.execute(f"INSERT INTO sales.{mark} VALUES (1)")
         session.execute("INSERT INTO sales.events SELECT now() WHERE length(%s) = 0", (secret,))
         session.execute(f"DROP TABLE sales.{mark}")
-        session.execute(f"ALTER ROLE migrator PASSWORD '{secret}'")
+    with cluster.connect("loader") as session:
+        session.execute(f"ALTER ROLE loader PASSWORD '{secret}'")
     restored = cluster.site()
     assert restored.code == 0, restored.output[-2000:]
     assert len(restored.changed) == 1
-    with cluster.connect("migrator") as session:
+    with cluster.connect("loader") as session:
         assert session.execute("SELECT 1").fetchone() == (1,), "the declared password is in force again"
     log = cluster.lab(cluster.leader(), "journalctl", "-u", "patroni", "--no-pager", "-q", "-o", "cat").stdout
     audit = [line for line in log.splitlines() if "AUDIT: " in line]
