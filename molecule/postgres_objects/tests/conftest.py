@@ -25,7 +25,7 @@ class Cluster:
         """Read where it is and make a catalog that declares the scenario's objects."""
         self.target = harness.target(SERVICE)
         self.folder = folder
-        self.objects = yaml.safe_load((HERE / "vars/objects.yml").read_text())["declared_objects"]
+        self.objects = yaml.safe_load((HERE / "group_vars/objects.yml").read_text())["declared_objects"]
         self.passwords: dict[str, str] = {}
         lab = os.environ.get("HOLDFAST_LAB", "default")
         self.ssh_config = harness.ROOT / ".holdfast/lab" / lab / "ssh/config"
