@@ -64,6 +64,20 @@ def tls_endpoints(contract: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def postgres_rotatable(settings: Mapping[str, Any], monitor: str) -> dict[str, dict[str, str]]:
+    """Return every role whose password is rotated, by the name of its secret: the role, and a database it may enter.
+
+    The database is empty where nothing is open to the role.
+    """
+    objects = settings["objects"]
+    entered = {row["user"]: row["database"] for row in reversed(objects["hba"])}
+    found = {
+        item["secret"]: {"role": item["name"], "database": entered.get(item["name"], "")} for item in objects["logins"]
+    }
+    found["app"]["database"] = settings["database"]
+    return {**found, "monitor": {"role": monitor, "database": "postgres"}}
+
+
 class FilterModule:
     """Register the filters."""
 
@@ -72,6 +86,7 @@ class FilterModule:
         return {
             "scram_verifier": stable_verifier,
             "postgres_restart_plan": postgres_restart_plan,
+            "postgres_rotatable": postgres_rotatable,
             "tls_endpoints": tls_endpoints,
             "without_nulls": without_nulls,
         }

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils import (
     contract_redis,
     contract_rules,
     contract_rules_hosts,
+    contract_rules_objects,
     contract_rules_version,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS, PROFILES
@@ -49,7 +50,14 @@ DERIVE = {
     "rabbitmq": contract_rabbitmq.derive,
 }
 # Modules that register rules when they are imported; named so that no linter removes the import.
-RULE_MODULES = (contract_rules, contract_rules_hosts, contract_rules_version, contract_postgres, contract_redis)
+RULE_MODULES = (
+    contract_rules,
+    contract_rules_hosts,
+    contract_rules_objects,
+    contract_rules_version,
+    contract_postgres,
+    contract_redis,
+)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ RESERVED_PORTS: dict[int, str] = {9100: "node_exporter", 5353: "mDNS"}
 ENGINE_KEYS: dict[str, tuple[str, ...]] = {
     "database": ("postgres",),
     "dcs": ("postgres",),
+    "objects": ("postgres",),
     "wal_level": ("postgres",),
     "session_access": ("postgres",),
     "vhost": ("rabbitmq",),
@@ -128,7 +129,17 @@ RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "pgbouncer
 RESERVED_USERS: dict[str, frozenset[str]] = {
     "postgres": frozenset(
         {
-            *("postgres", "replicator", "rewind", "public", "patroni", "monitor", "pgbouncer"),
+            *(
+                "postgres",
+                "replicator",
+                "rewind",
+                "public",
+                "none",
+                "patroni",
+                "monitor",
+                "holdfast_monitor",
+                "pgbouncer",
+            ),
             *("holdfast_pooler", "holdfast_pooler_owner", "holdfast_pooler_admin"),
         }
     ),
@@ -156,4 +167,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "dcs.client_port": (1, 65535),
     "dcs.peer_port": (1, 65535),
     "maxmemory_mb": (1, 16_777_216),
+    "objects.databases.connection_limit": (-1, 10_000),
+    "objects.logins.connection_limit": (-1, 10_000),
+    "objects.partitions.premake": (1, 400),
+    "objects.partitions.retention_days": (1, 36525),
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placement import share_mb
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_pooler import derive_pooler
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgres_objects import derive_objects
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import rule
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, Problem, View
 
@@ -118,6 +119,7 @@ def derive(view: View) -> Derived:
     _patroni(view, out)
     _parameters(view, out, share)
     derive_pooler(view, out)
+    derive_objects(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
     out.put("etcd", "store", entry.dcs_group, "the group of hosts that carries the consensus store names it")
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")
@@ -279,7 +281,7 @@ def _parameters(view: View, out: Derived, share: int) -> None:
         ("log_autovacuum_min_duration", "10s", "evidence for tuning"),
         ("log_temp_files", "10MB", "sorts that did not fit into work_mem"),
         ("track_io_timing", "on", "evidence for tuning"),
-        ("shared_preload_libraries", "pg_stat_statements", "which statements cost what"),
+        ("shared_preload_libraries", "pg_stat_statements,pgaudit", "which statements cost what, and who changed what"),
     )
     for name, value, because in fixed:
         out.put("parameters", name, value, because)

@@ -27,6 +27,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     DEFAULT_PORT,
     DEFAULT_PORTS,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_object_types import objects_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import (
     AcceptedRisk,
     Budget,
@@ -259,4 +260,5 @@ def _entry(service: str, values: dict[str, Any], raw: Mapping[str, Any]) -> Entr
         accepted_risks=tuple(AcceptedRisk(**risk) for risk in values["accepted_risks"]),
         given=frozenset(str(key) for key in raw),
         given_ports=frozenset(given_ports),
+        objects=objects_of(values["objects"]),
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_object_types import NO_OBJECTS, Objects
+
 GIVEN_NOTHING: frozenset[str] = frozenset()
 
 
@@ -121,6 +123,7 @@ class Entry:
     accepted_risks: tuple[AcceptedRisk, ...]
     given: frozenset[str] = GIVEN_NOTHING
     given_ports: frozenset[str] = GIVEN_NOTHING
+    objects: Objects = NO_OBJECTS
 
     @property
     def classes(self) -> frozenset[str]:

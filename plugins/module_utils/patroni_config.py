@@ -20,7 +20,7 @@ Known = Callable[[], Mapping[str, Setting]]
 
 def local_settings(port: int) -> dict[str, Setting]:
     """Ask this host's server for its parameters."""
-    with session(port) as connection, connection.cursor() as cursor:
+    with session(port) as cursor:
         return read(cursor)
 
 

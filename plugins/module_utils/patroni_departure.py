@@ -134,7 +134,7 @@ def _delete_key(watch: Watch, member: str) -> None:
 
 def _has_slot(port: int, member: str) -> bool:
     """Ask this host's server whether it keeps WAL for the member."""
-    with session(port) as connection, connection.cursor() as cursor:
+    with session(port) as cursor:
         cursor.execute("SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s", (slot_of(member),))
         return bool(cursor.fetchone()[0])
 

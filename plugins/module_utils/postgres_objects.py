@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The application's database and the roles around it, compared and converged on the leader."""
+"""What all work on PostgreSQL's objects shares: a quiet session on the leader, verifiers, quoting, and steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os
 import pwd
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,8 @@ QUIET = (
     "SET pg_stat_statements.track_utility = off",
     "SET statement_timeout = '60s'",
     "SET lock_timeout = '10s'",
+    # Whoever owns a database could put a function of their own before PostgreSQL's.
+    "SET search_path = pg_catalog, pg_temp",
 )
 
 
@@ -64,108 +66,65 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@dataclass
-class Login:
-    """A role that logs in."""
+def literal(value: str) -> str:
+    """Return a text constant; what would need escapes is refused, as no declared value holds it."""
+    if "\\" in value or "\0" in value:
+        raise ObjectsError(f"expected a plain value, found {value!r}")
+    return "'" + value.replace("'", "''") + "'"
 
-    name: str
-    password: str
-    connection_limit: int = -1
 
-    def statements(self, found: Mapping[str, Any] | None, salt: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
-        """Yield (what, SQL) for everything that differs."""
-        name = quote(self.name)
-        if found is None:
-            secret = scram_verifier(self.password, salt())
-            limit = f"CONNECTION LIMIT {self.connection_limit:d}"
-            yield f"create role {self.name}", f"CREATE ROLE {name} LOGIN {PLAIN} {limit} PASSWORD '{secret}'"
-            return
-        if found["elevated"] or not found["login"]:
-            yield f"reduce role {self.name} to a plain login", f"ALTER ROLE {name} LOGIN {PLAIN}"
-        if found["connection_limit"] != self.connection_limit:
-            limit = f"CONNECTION LIMIT {self.connection_limit:d}"
-            yield f"limit the connections of {self.name}", f"ALTER ROLE {name} {limit}"
-        if not scram_matches(self.password, found["verifier"]):
-            secret = scram_verifier(self.password, salt())
-            yield f"set the password of {self.name}", f"ALTER ROLE {name} PASSWORD '{secret}'"
+@dataclass(frozen=True)
+class Step:
+    """One change: what it is for, the SQL, where it runs, and whether the SQL holds a verifier."""
+
+    what: str
+    sql: str
+    database: str = "postgres"
+    secret: bool = False
 
 
 @dataclass
-class Wanted:
-    """One database, its owner, and a role that watches."""
+class Outcome:
+    """What was or would be changed, and what is there but not declared."""
 
-    database: str
-    owner: Login
-    monitor: Login
-
-
-@dataclass
-class Found:
-    """What is there of it."""
-
-    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
-    database_owner: str | None = None
-    public_may_connect: bool = False
-    monitor_is_member: bool = False
-    monitor_may_connect: bool = False
+    changes: list[str] = field(default_factory=list)
+    drift: list[str] = field(default_factory=list)
 
 
-def plan(wanted: Wanted, found: Found, salt: Callable[[], bytes] = lambda: os.urandom(16)) -> list[tuple[str, str]]:
-    """Return (what, SQL) for everything that differs, in an order that works."""
-    steps: list[tuple[str, str]] = []
-    for login in (wanted.owner, wanted.monitor):
-        steps.extend(login.statements(found.roles.get(login.name), salt))
-    database, owner, monitor = quote(wanted.database), quote(wanted.owner.name), quote(wanted.monitor.name)
-    if found.database_owner is None:
-        steps.append((f"create database {wanted.database}", f"CREATE DATABASE {database} OWNER {owner}"))
-    elif found.database_owner != wanted.owner.name:
-        what = f"give database {wanted.database} to {wanted.owner.name} (it belongs to {found.database_owner})"
-        steps.append((what, f"ALTER DATABASE {database} OWNER TO {owner}"))
-    if found.database_owner is None or found.public_may_connect:
-        steps.append((f"keep the public out of {wanted.database}", f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))
-    if not found.monitor_is_member:
-        steps.append((f"let {wanted.monitor.name} read statistics", f"GRANT pg_monitor TO {monitor}"))
-    if found.database_owner is None or not found.monitor_may_connect:
-        what = f"let {wanted.monitor.name} connect to {wanted.database}"
-        steps.append((what, f"GRANT CONNECT ON DATABASE {database} TO {monitor}"))
-    return steps
+def setting(name: str, value: str) -> tuple[str, str]:
+    """Return a setting as PostgreSQL stores it, and as SQL; a search path is a list of names."""
+    if name != "search_path":
+        return value, literal(value)
+    names = [item.strip().strip('"') for item in value.split(",")]
+    stored = ", ".join(item if re.fullmatch(r"[a-z_][a-z0-9_]*", item) else quote(item) for item in names)
+    return stored, ", ".join(literal(item) for item in names)
 
 
-def look(cursor: Any, wanted: Wanted) -> Found:
-    """Observe what is there."""
-    found = Found()
-    names = [wanted.owner.name, wanted.monitor.name]
-    cursor.execute(
-        "SELECT rolname, rolcanlogin, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls,"
-        " rolconnlimit, rolpassword FROM pg_authid WHERE rolname = ANY(%s)",
-        (names,),
-    )
-    for name, login, elevated, limit, verifier in cursor.fetchall():
-        found.roles[name] = {"login": login, "elevated": elevated, "connection_limit": limit, "verifier": verifier}
-    cursor.execute(
-        "SELECT pg_get_userbyid(datdba), EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba)))"
-        " WHERE grantee = 0) FROM pg_database WHERE datname = %s",
-        (wanted.database,),
-    )
-    for owner, public in cursor.fetchall():
-        found.database_owner, found.public_may_connect = owner, public
-    if wanted.monitor.name in found.roles:
-        cursor.execute("SELECT pg_has_role(%s, 'pg_monitor', 'MEMBER')", (wanted.monitor.name,))
-        found.monitor_is_member = bool(cursor.fetchone()[0])
-        if found.database_owner is not None:
-            # Through the public does not count: that is taken away.
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_database, aclexplode(datacl) AS acl WHERE datname = %s"
-                " AND acl.grantee = %s::regrole AND acl.privilege_type = 'CONNECT')",
-                (wanted.database, quote(wanted.monitor.name)),
-            )
-            found.monitor_may_connect = bool(cursor.fetchone()[0])
-    return found
+def settings_of(rows: Sequence[str] | None) -> dict[str, str]:
+    """Return stored settings by name."""
+    return dict(row.partition("=")[::2] for row in rows or ())
+
+
+def execute(cursor: Any, step: Step) -> None:
+    """Make one change; a verifier is written to no log, not even to the audit's."""
+    try:
+        if step.secret:
+            cursor.execute("SET pgaudit.log = 'none'")
+        cursor.execute(step.sql)
+        if step.secret:
+            cursor.execute("RESET pgaudit.log")
+    except Exception as error:  # noqa: BLE001 - psycopg2 is only on the host, and nothing of it may pass
+        # The statement may hold a verifier: only its purpose and PostgreSQL's words go out, and no words then.
+        code = getattr(error, "pgcode", None) or type(error).__name__
+        said = "" if step.secret else f": {str(error).strip().splitlines()[0][:200]}"
+        raise ObjectsError(f"{step.what}: expected success, found {code}{said}") from None
 
 
 @contextmanager
-def session(port: int, user: str = "postgres", socket: str = "/var/run/postgresql") -> Iterator[Any]:
-    """Open a session as the superuser through the local socket, which proves who we are by our effective user."""
+def session(
+    port: int, database: str = "postgres", user: str = "postgres", socket: str = "/var/run/postgresql"
+) -> Iterator[Any]:
+    """Open a quiet session as the superuser through the local socket; who we are is proven by our effective user."""
     try:
         import psycopg2  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
@@ -174,33 +133,33 @@ def session(port: int, user: str = "postgres", socket: str = "/var/run/postgresq
     os.setegid(entry.pw_gid)
     os.seteuid(entry.pw_uid)
     try:
-        connection = psycopg2.connect(host=socket, port=port, user=user, dbname="postgres", connect_timeout=10)
+        connection = psycopg2.connect(host=socket, port=port, user=user, dbname=database, connect_timeout=10)
     except psycopg2.Error as error:
-        raise ObjectsError(f"{socket}:{port}: expected a session as {user}, found: {str(error).strip()}") from error
+        where = f"{socket}:{port}/{database}"
+        raise ObjectsError(f"{where}: expected a session as {user}, found: {str(error).strip()}") from error
     finally:
         os.seteuid(0)
         os.setegid(0)
     connection.autocommit = True
     try:
-        yield connection
+        with connection.cursor() as cursor:
+            for statement in QUIET:
+                cursor.execute(statement)
+            yield cursor
     finally:
         connection.close()
 
 
-def converge(port: int, wanted: Wanted, check: bool) -> list[str]:
-    """Observe and, unless checking, change what differs; return what was or would be done."""
-    with session(port) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        if cursor.fetchone()[0]:
+def in_recovery(cursor: Any) -> bool:
+    """Say whether the server is a standby."""
+    cursor.execute("SELECT pg_is_in_recovery()")
+    return bool(cursor.fetchone()[0])
+
+
+@contextmanager
+def leader_session(port: int, database: str = "postgres") -> Iterator[Any]:
+    """Open such a session where changes are possible, and nowhere else."""
+    with session(port, database) as cursor:
+        if in_recovery(cursor):
             raise ObjectsError("expected the leader, found a server in recovery: the leader moved, run again")
-        for statement in QUIET:
-            cursor.execute(statement)
-        steps = plan(wanted, look(cursor, wanted))
-        for what, sql in [] if check else steps:
-            try:
-                cursor.execute(sql)
-            except Exception as error:  # noqa: BLE001 - psycopg2 is only on the host, and nothing of it may pass
-                # The statement may hold a verifier: only its purpose and PostgreSQL's code go out.
-                code = getattr(error, "pgcode", None) or type(error).__name__
-                raise ObjectsError(f"{what}: expected success, found {code}") from None
-        return [what for what, _sql in steps]
+        yield cursor

@@ -11,17 +11,22 @@ replication role.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_roles
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import (
-    PLAIN,
-    QUIET,
-    Login,
-    ObjectsError,
+    Step,
+    execute,
+    leader_session,
     quote,
-    session,
+)
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import (
+    Group,
+    Login,
+    RoleFound,
+    plan_roles,
 )
 
 SCHEMA = "holdfast_pooler"
@@ -40,7 +45,6 @@ BODY = (
 class Found:
     """What is there; ``function`` is its body, owner, whether it runs as its owner, settings, and who may call it."""
 
-    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema_owner: str | None = None
     schema_users: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
@@ -60,45 +64,34 @@ def create_function(lookup: str) -> str:
     )
 
 
-def plan(login: Login, found: Found, salt: Callable[[], bytes] = lambda: os.urandom(16)) -> list[tuple[str, str]]:
-    """Return (what, SQL) for everything that differs, in an order that works."""
-    steps: list[tuple[str, str]] = []
-    owner = found.roles.get(OWNER)
-    if owner is None:
-        steps.append((f"create role {OWNER}", f"CREATE ROLE {quote(OWNER)} NOLOGIN {PLAIN}"))
-    elif owner["login"] or owner["elevated"]:
-        steps.append((f"reduce role {OWNER}", f"ALTER ROLE {quote(OWNER)} NOLOGIN {PLAIN}"))
-    steps.extend(login.statements(found.roles.get(login.name), salt))
+def plan(
+    login: Login, found: Found, roles: Mapping[str, RoleFound], salt: Callable[[], bytes] = lambda: os.urandom(16)
+) -> list[Step]:
+    """Return everything that differs, in an order that works."""
+    steps = list(plan_roles([Group(OWNER)], [login], roles, salt))
     if found.schema_owner is None:
-        steps.append((f"create schema {SCHEMA}", f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {quote(OWNER)}"))
+        steps.append(Step(f"create schema {SCHEMA}", f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {quote(OWNER)}"))
     elif found.schema_owner != OWNER:
-        steps.append((f"give schema {SCHEMA} to {OWNER}", f"ALTER SCHEMA {SCHEMA} OWNER TO {quote(OWNER)}"))
+        steps.append(Step(f"give schema {SCHEMA} to {OWNER}", f"ALTER SCHEMA {SCHEMA} OWNER TO {quote(OWNER)}"))
     if found.schema_users != {OWNER, login.name}:
         name = quote(login.name)
         steps.append(
-            (
+            Step(
                 f"let only {login.name} into schema {SCHEMA}",
                 f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC; GRANT USAGE ON SCHEMA {SCHEMA} TO {name}",
             )
         )
     if not set(COLUMNS) <= found.columns:
         grant = f"GRANT SELECT ({', '.join(COLUMNS)}) ON pg_catalog.pg_authid TO {quote(OWNER)}"
-        steps.append((f"let {OWNER} read verifiers", grant))
+        steps.append(Step(f"let {OWNER} read verifiers", grant))
     if found.function != (BODY, OWNER, True, tuple(SETTINGS), frozenset({OWNER, login.name})):
-        steps.append((f"make function {FUNCTION}", create_function(login.name)))
+        steps.append(Step(f"make function {FUNCTION}", create_function(login.name)))
     return steps
 
 
-def look(cursor: Any, login: Login) -> Found:
+def look(cursor: Any) -> Found:
     """Observe what is there."""
     found = Found()
-    cursor.execute(
-        "SELECT rolname, rolcanlogin, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls,"
-        " rolconnlimit, rolpassword FROM pg_authid WHERE rolname = ANY(%s)",
-        ([OWNER, login.name],),
-    )
-    for name, may_login, elevated, limit, verifier in cursor.fetchall():
-        found.roles[name] = {"login": may_login, "elevated": elevated, "connection_limit": limit, "verifier": verifier}
     cursor.execute(
         "SELECT pg_get_userbyid(nspowner), array(SELECT pg_get_userbyid(grantee)::text"
         " FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner)))) FROM pg_namespace WHERE nspname = %s",
@@ -124,15 +117,8 @@ def look(cursor: Any, login: Login) -> Found:
 
 def converge(port: int, login: Login, check: bool) -> list[str]:
     """Observe and, unless checking, change what differs; return what was or would be done."""
-    with session(port) as connection, connection.cursor() as cursor:
-        for statement in QUIET:
-            cursor.execute(statement)
-        steps = plan(login, look(cursor, login))
-        for what, sql in [] if check else steps:
-            try:
-                cursor.execute(sql)
-            except Exception as error:  # noqa: BLE001 - psycopg2 is only on the host, and nothing of it may pass
-                # The statement may hold a verifier: only its purpose and PostgreSQL's code go out.
-                code = getattr(error, "pgcode", None) or type(error).__name__
-                raise ObjectsError(f"{what}: expected success, found {code}") from None
-        return [what for what, _sql in steps]
+    with leader_session(port) as cursor:
+        steps = plan(login, look(cursor), postgres_roles.look(cursor))
+        for step in [] if check else steps:
+            execute(cursor, step)
+        return [step.what for step in steps]

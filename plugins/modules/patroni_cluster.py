@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Observe a Patroni cluster, and converge its dynamic configuration and the application's database."""
+"""Observe a Patroni cluster, and converge its dynamic configuration and the declared objects."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_cluster
-short_description: Observe a Patroni cluster, and converge its configuration and the application's database
+short_description: Observe a Patroni cluster, and converge its configuration and the declared objects
 version_added: 0.1.0
 author: Holdfast maintainers (@holdfast)
 description:
@@ -16,8 +16,9 @@ description:
     by its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked.
   - With O(config), compares the dynamic configuration with it and sends the difference. Parameters that this host's
     server does not know, or whose value it would not take, are refused before anything is changed.
-  - With O(database), compares the database, its owner and the monitoring role with what they should be, and converges
-    them on the member that leads, whichever that is. On the other members this part does nothing.
+  - With O(objects), compares databases, roles, rights and partitions with what they should be, and converges them on
+    the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped, and of
+    rights only those of the public are taken away; what is there and not declared is reported as RV(drift).
   - Converges nothing on a cluster that is not healthy.
   - Where this host's unit does not run, says whether Patroni may start on what the data directory holds.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
@@ -74,20 +75,14 @@ options:
       - The part of the dynamic configuration that is declared. Null removes a key; keys that are not declared stay as
         they are.
     type: dict
-  database:
-    description: The application's database.
-    type: str
-  owner:
-    description: The role that owns O(database) and nothing else.
-    type: str
-  owner_password:
-    description: Password of O(owner). Only a SCRAM verifier of it is sent to PostgreSQL.
-    type: str
+  objects:
+    description: The contract's C(settings.objects), complete.
+    type: dict
+  passwords:
+    description: Passwords by name of the login. Only SCRAM verifiers of them are sent to PostgreSQL.
+    type: dict
   monitor:
-    description: The role that reads statistics.
-    type: str
-  monitor_password:
-    description: Password of O(monitor).
+    description: The role that reads statistics. It may connect to every declared database.
     type: str
   pooler:
     description: The role with which poolers look up verifiers. Only its own function is open to it.
@@ -95,12 +90,17 @@ options:
   pooler_password:
     description: Password of O(pooler).
     type: str
+  known:
+    description: Roles and schemas of Holdfast itself, which are no drift.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Observes and predicts.
     support: full
   diff_mode:
-    description: Shows the difference of the configuration, and what would be done to roles and database.
+    description: Shows the difference of the configuration, and what would be done to objects.
     support: full
 """
 
@@ -165,11 +165,16 @@ config_changes:
   returned: always
   type: dict
 objects_seen:
-  description: Whether this host's member led and looked at the database and its roles.
+  description: Whether this host's member led and looked at the objects.
   returned: always
   type: bool
 object_changes:
-  description: What was done to roles and database, or would be.
+  description: What was done to objects, or would be. Inside a database that is still missing nothing is predicted.
+  returned: always
+  type: list
+  elements: str
+drift:
+  description: Objects that are there and not declared, and declared ones that wait for something.
   returned: always
   type: list
   elements: str
@@ -197,15 +202,12 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host im
     read_data_directory,
     start_blocker,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import (
-    Login,
-    ObjectsError,
-    Wanted,
-    converge,
-)
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
 
-OBJECTS = ("database", "owner", "owner_password", "monitor", "monitor_password")
+OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
 
 
@@ -234,24 +236,21 @@ def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: i
 
 
 def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
-    """Converge database and roles when this host's member leads."""
+    """Converge the declared objects when this host's member leads."""
     params = watch.params
     if watch.verdict.leader != params["name"]:
         return
-    wanted = Wanted(
-        params["database"],
-        Login(params["owner"], params["owner_password"]),
-        Login(params["monitor"], params["monitor_password"], connection_limit=10),
-    )
-    result["object_changes"] = converge(params["port"], wanted, check)
+    wanted = wanted_of(params["objects"], params["passwords"], params["monitor"], tuple(params["known"]))
+    outcome = converge(params["port"], wanted, check)
+    changes = [*outcome.changes]
     if params["pooler"]:
         lookup = Login(params["pooler"], params["pooler_password"])
-        result["object_changes"] += postgres_pooler.converge(params["port"], lookup, check)
-    result["objects_seen"] = True
-    if result["object_changes"]:
+        changes += postgres_pooler.converge(params["port"], lookup, check)
+    result.update(object_changes=changes, drift=outcome.drift, objects_seen=True)
+    if changes:
         result["changed"] = True
-        after = "\n".join(result["object_changes"]) + "\n"
-        result["diff"].append({"header": f"database {params['database']}", "before": "", "after": after})
+        after = "\n".join(changes) + "\n"
+        result["diff"].append({"header": f"objects of {params['scope']}", "before": "", "after": after})
 
 
 def main() -> None:
@@ -268,13 +267,12 @@ def main() -> None:
             "etcd_password": {"type": "str", "required": True, "no_log": True},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
-            "database": {"type": "str"},
-            "owner": {"type": "str"},
-            "owner_password": {"type": "str", "no_log": True},
+            "objects": {"type": "dict"},
+            "passwords": {"type": "dict", "no_log": True},
             "monitor": {"type": "str"},
-            "monitor_password": {"type": "str", "no_log": True},
             "pooler": {"type": "str"},
             "pooler_password": {"type": "str", "no_log": True},
+            "known": {"type": "list", "elements": "str", "default": []},
         },
         required_together=[OBJECTS, ("pooler", "pooler_password")],
         supports_check_mode=True,
@@ -287,6 +285,7 @@ def main() -> None:
         "config_changes": {},
         "objects_seen": False,
         "object_changes": [],
+        "drift": [],
     }
     who = f"{params['name']} of {params['scope']}"
     try:
@@ -302,7 +301,7 @@ def main() -> None:
             )
         if watch.verdict.healthy and params["config"]:
             converge_config(watch, result, module.check_mode)
-        if watch.verdict.healthy and params["database"]:
+        if watch.verdict.healthy and params["objects"]:
             converge_objects(watch, result, module.check_mode)
         result.update(watch.result())
     except ERRORS as error:

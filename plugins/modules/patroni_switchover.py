@@ -206,7 +206,7 @@ class Move:
 
 def checkpoint(port: int) -> str:
     """Write out what is dirty now, so that the shutdown has little to write; return where the server's data is."""
-    with session(port) as connection, connection.cursor() as cursor:
+    with session(port) as cursor:
         cursor.execute("CHECKPOINT")
         cursor.execute("SHOW data_directory")
         return str(cursor.fetchone()[0])

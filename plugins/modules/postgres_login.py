@@ -49,9 +49,9 @@ options:
         type: str
         required: true
       database:
-        description: The database that the role may connect to.
+        description: A database that the role may connect to. Without one, no login of it is proven.
         type: str
-        required: true
+        default: ""
       password:
         description: Password of O(logins[].role).
         type: str
@@ -112,7 +112,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects
 LOGIN = {
     "role": {"type": "str", "required": True},
     "second": {"type": "str", "required": True},
-    "database": {"type": "str", "required": True},
+    "database": {"type": "str", "default": ""},
     "password": {"type": "str", "required": True, "no_log": True},
     "second_password": {"type": "str", "required": True, "no_log": True},
 }
@@ -123,7 +123,7 @@ def provide(params: dict, check: bool) -> list[str]:  # type: ignore[type-arg]  
     pairs = [Pair(i["role"], i["second"], i["password"], i["second_password"]) for i in params["logins"]]
     steps = converge_pairs(params["port"], pairs, check)
     where = {"host": params["address"], "port": params["port"], "sslmode": "verify-full", "sslrootcert": params["ca"]}
-    for item in [] if check else params["logins"]:
+    for item in [] if check else [item for item in params["logins"] if item["database"]]:
         place = {**where, "dbname": item["database"]}
         prove_login(place, item["role"], item["password"], params["timeout"])
         prove_login(place, item["second"], item["second_password"], params["timeout"])

@@ -66,3 +66,19 @@ def test_a_verifier_is_stable_and_belongs_to_its_password() -> None:
 
 def test_another_scope_has_another_salt() -> None:
     assert stable_verifier("hush", "a") != stable_verifier("hush", "b")
+
+
+def test_every_role_that_has_a_password_is_rotated() -> None:
+    logins = [
+        {"name": "orders_app", "secret": "app"},
+        {"name": "bob", "secret": "bob"},
+        {"name": "eve", "secret": "eve"},
+    ]
+    hba = [{"user": "bob", "database": "one"}, {"user": "bob", "database": "two"}]
+    found = FILTERS["postgres_rotatable"]({"database": "orders", "objects": {"logins": logins, "hba": hba}}, "m")
+    assert found == {
+        "app": {"role": "orders_app", "database": "orders"},
+        "bob": {"role": "bob", "database": "one"},
+        "eve": {"role": "eve", "database": ""},
+        "monitor": {"role": "m", "database": "postgres"},
+    }

@@ -73,6 +73,7 @@ CACHE = [{"name": "c", "class": "cacheable"}]
 MIXED = [*CACHE, {"name": "a", "class": "durable"}]
 REPLAY = [{"name": "r", "class": "replayable"}]
 KEPT = [{"name": "k", "class": "retained", "retention_days": 30}]
+TABLE = {"table": "t", "column": "at", "interval": "day"}
 RISK = {"rule": "backup-none-durable", "reason": "trial", "approved_by": "cto", "expires": "2027-01-01"}
 
 
@@ -376,6 +377,172 @@ CASES = [
         {"data": CACHE, "eviction": "noeviction"},
         "eviction",
         {"data": CACHE, "eviction": "allkeys-lfu"},
+    ),
+    Case(
+        "objects-name-unsafe",
+        "postgres",
+        {"objects": {"databases": [{"name": "a;b"}]}},
+        "objects.databases[0].name",
+        {"objects": {"databases": [{"name": "a_b"}]}},
+    ),
+    Case(
+        "objects-name-unsafe",
+        "postgres",
+        {"objects": {"databases": [{"name": "a" * 57}]}},
+        "objects.databases[0].name",
+        {"objects": {"databases": [{"name": "a" * 56}]}},
+    ),
+    Case(
+        "objects-name-unsafe",
+        "postgres",
+        {"objects": {"databases": [{"name": "x", "extensions": ["a'b"]}]}},
+        "objects.databases[0].extensions[0]",
+        {"objects": {"databases": [{"name": "x", "extensions": ["uuid-ossp"]}]}},
+    ),
+    Case(
+        "objects-name-reserved",
+        "postgres",
+        {"objects": {"logins": [{"name": "app"}]}},
+        "objects.logins[0].name",
+        {"app_user": "app", "objects": {"logins": [{"name": "app"}]}},
+    ),
+    Case(
+        "objects-name-reserved",
+        "postgres",
+        {"objects": {"groups": [{"name": "pg_monitor"}]}},
+        "objects.groups[0].name",
+        {"objects": {"groups": [{"name": "monitors"}]}},
+    ),
+    Case(
+        "objects-name-reserved",
+        "postgres",
+        {"objects": {"databases": [{"name": "x", "schemas": [{"name": "public"}]}]}},
+        "objects.databases[0].schemas[0].name",
+        {"objects": {"databases": [{"name": "x", "schemas": [{"name": "sales"}]}]}},
+    ),
+    Case(
+        "objects-duplicate",
+        "postgres",
+        {"objects": {"logins": [{"name": "a"}], "groups": [{"name": "a"}]}},
+        "objects.groups[0].name",
+        {"objects": {"logins": [{"name": "a"}], "groups": [{"name": "b"}]}},
+    ),
+    Case(
+        "objects-duplicate",
+        "postgres",
+        {"database": "x", "objects": {"logins": [{"name": "x_read"}]}},
+        "objects.logins[0].name",
+        {"database": "x", "objects": {"logins": [{"name": "y_read"}]}},
+    ),
+    Case(
+        "objects-duplicate",
+        "postgres",
+        {"database": "x", "app_user": "x_owner"},
+        "app_user",
+        {"database": "x", "app_user": "x_own"},
+    ),
+    Case(
+        "objects-duplicate",
+        "postgres",
+        {"app_user": "a", "objects": {"groups": [{"name": "a"}]}},
+        "objects.groups[0].name",
+        {"app_user": "a", "objects": {"logins": [{"name": "a"}]}},
+    ),
+    Case(
+        "objects-duplicate",
+        "postgres",
+        {"objects": {"partitions": [TABLE, TABLE]}},
+        "objects.partitions[1].table",
+        {"objects": {"partitions": [TABLE, {**TABLE, "table": "u"}]}},
+    ),
+    Case(
+        "objects-unknown",
+        "postgres",
+        {"objects": {"logins": [{"name": "a", "member_of": ["here_raed"]}]}},
+        "objects.logins[0].member_of[0]",
+        {"objects": {"logins": [{"name": "a", "member_of": ["here_read"]}]}},
+    ),
+    Case(
+        "objects-unknown",
+        "postgres",
+        {"objects": {"databases": [{"name": "x", "owner": "y"}]}},
+        "objects.databases[0].owner",
+        {"objects": {"databases": [{"name": "x", "owner": "here_app"}]}},
+    ),
+    Case(
+        "objects-unknown",
+        "postgres",
+        {"objects": {"hba": [{"user": "here_app", "database": "x", "network": "10.0.1.0/24"}]}},
+        "objects.hba[0].database",
+        {"objects": {"hba": [{"user": "here_app", "database": "here", "network": "10.0.1.0/24"}]}},
+    ),
+    Case(
+        "objects-unknown",
+        "postgres",
+        {"objects": {"partitions": [{**TABLE, "schema": "sales"}]}},
+        "objects.partitions[0].schema",
+        {
+            "objects": {
+                "databases": [{"name": "here", "schemas": [{"name": "sales"}]}],
+                "partitions": [{**TABLE, "schema": "sales"}],
+            }
+        },
+    ),
+    Case(
+        "objects-unknown",
+        "postgres",
+        {"objects": {"partitions": [{**TABLE, "data": "b"}]}},
+        "objects.partitions[0].data",
+        {"objects": {"partitions": [{**TABLE, "data": "a"}]}},
+    ),
+    Case(
+        "objects-membership-cycle",
+        "postgres",
+        {"objects": {"logins": [{"name": "here_app", "member_of": ["here_owner"]}]}},
+        "objects.logins[0].member_of",
+        {"objects": {"logins": [{"name": "here_app"}]}},
+    ),
+    Case(
+        "objects-hba-network",
+        "postgres",
+        {"objects": {"hba": [{"user": "here_app", "database": "here", "network": "10.1.0.0/16"}]}},
+        "objects.hba[0].network",
+        {"objects": {"hba": [{"user": "here_app", "database": "here", "network": "10.0.0.0/16"}]}},
+    ),
+    Case(
+        "objects-hba-network",
+        "postgres",
+        {"objects": {"hba": [{"user": "here_app", "database": "here", "network": "all"}]}},
+        "objects.hba[0].network",
+        {},
+    ),
+    Case(
+        "objects-setting-value",
+        "postgres",
+        {"objects": {"logins": [{"name": "a", "settings": {"statement_timeout": "30 sec"}}]}},
+        "objects.logins[0].settings.statement_timeout",
+        {"objects": {"logins": [{"name": "a", "settings": {"statement_timeout": "30s"}}]}},
+    ),
+    Case(
+        "objects-setting-value",
+        "postgres",
+        {"version.series": "15", "objects": {"logins": [{"name": "a", "settings": {"transaction_timeout": "9s"}}]}},
+        "objects.logins[0].settings.transaction_timeout",
+        {"objects": {"logins": [{"name": "a", "settings": {"transaction_timeout": "9s"}}]}},
+    ),
+    Case(
+        "objects-retention",
+        "postgres",
+        {"data": KEPT, "objects": {"partitions": [{**TABLE, "retention_days": 29}]}},
+        "objects.partitions[0].retention_days",
+        {"data": KEPT, "objects": {"partitions": [{**TABLE, "retention_days": 30}]}},
+    ),
+    Case(
+        "objects-retention",
+        "postgres",
+        {"data": [*KEPT, *REPLAY], "objects": {"partitions": [{**TABLE, "retention_days": 1, "data": "k"}]}},
+        "objects.partitions[0].retention_days",
+        {"data": [*KEPT, *REPLAY], "objects": {"partitions": [{**TABLE, "retention_days": 1, "data": "r"}]}},
     ),
 ]
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import Login, scram_verifier
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import scram_verifier
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_pooler import (
     BODY,
     COLUMNS,
@@ -16,18 +16,14 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_pooler 
     create_function,
     plan,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login, RoleFound
 
 LOGIN = Login("holdfast_pooler", "hush hush")
 SALT = b"0123456789abcdef"
 
 
 def whole() -> Found:
-    role = {"elevated": False, "connection_limit": -1}
     return Found(
-        roles={
-            OWNER: {**role, "login": False, "verifier": None},
-            LOGIN.name: {**role, "login": True, "verifier": scram_verifier(LOGIN.password, SALT)},
-        },
         schema_owner=OWNER,
         schema_users=frozenset({OWNER, LOGIN.name}),
         columns=frozenset(COLUMNS),
@@ -35,8 +31,11 @@ def whole() -> Found:
     )
 
 
-def steps(found: Found) -> list[str]:
-    return [what for what, _sql in plan(LOGIN, found, lambda: SALT)]
+ROLES = {OWNER: RoleFound(login=False), LOGIN.name: RoleFound(verifier=scram_verifier(LOGIN.password, SALT))}
+
+
+def steps(found: Found, roles: dict[str, RoleFound] | None = None) -> list[str]:
+    return [step.what for step in plan(LOGIN, found, ROLES if roles is None else roles, lambda: SALT)]
 
 
 def test_nothing_is_done_where_nothing_differs() -> None:
@@ -44,8 +43,8 @@ def test_nothing_is_done_where_nothing_differs() -> None:
 
 
 def test_everything_is_made_in_an_order_that_works() -> None:
-    assert steps(Found()) == [
-        "create role holdfast_pooler_owner",
+    assert steps(Found(), {}) == [
+        "create group holdfast_pooler_owner",
         "create role holdfast_pooler",
         "create schema holdfast_pooler",
         "let only holdfast_pooler into schema holdfast_pooler",
@@ -81,13 +80,17 @@ def test_a_function_that_differs_is_made_again(found: Found) -> None:
         ({"schema_owner": "postgres"}, "give schema"),
         ({"schema_users": frozenset({OWNER, LOGIN.name, "unknown (OID=0)"})}, "let only holdfast_pooler into"),
         ({"columns": frozenset({"rolname"})}, "let holdfast_pooler_owner read"),
-        ({"roles": whole().roles | {OWNER: {"login": True, "elevated": False}}}, "reduce role holdfast_pooler_owner"),
     ],
 )
 def test_what_differs_is_put_right(change: dict[str, Any], step: str) -> None:
     found = steps(dataclasses.replace(whole(), **change))
     assert len(found) == 1
     assert found[0].startswith(step)
+
+
+def test_an_owner_with_rights_of_its_own_loses_them() -> None:
+    roles = ROLES | {OWNER: RoleFound(login=False, elevated=True)}
+    assert steps(whole(), roles) == [f"reduce group {OWNER} to a plain group"]
 
 
 def test_the_function_never_returns_those_who_may_do_everything() -> None:
@@ -99,4 +102,4 @@ def test_the_function_never_returns_those_who_may_do_everything() -> None:
 
 
 def test_no_password_is_in_a_statement() -> None:
-    assert not any(LOGIN.password in sql for _what, sql in plan(LOGIN, Found(), lambda: SALT))
+    assert not any(LOGIN.password in step.sql for step in plan(LOGIN, Found(), {}, lambda: SALT))
