@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgres_objects import databases
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, View
 
 # Server connections that are not for applications: superuser_reserved_connections, the monitoring role's limit, and
@@ -87,6 +88,8 @@ def _pooler(view: View, out: Derived) -> None:
     entry, budget = view.entry, view.entry.budget
     out.put("pooler", "port", entry.ports["pooler"], "where applications connect, on every member")
     out.put("pooler", "database_read_only", f"{entry.database}_ro", "the same database on replicas, within the lag")
+    names = [{"name": base.name, "read_only": f"{base.name}_ro"} for base in databases(entry)]
+    out.put("pooler", "databases", names, "every declared database, and the same on replicas")
     out.put(
         "pooler", "lookup_user", "holdfast_pooler", "may call the function that returns verifiers, and nothing else"
     )
@@ -102,11 +105,13 @@ def _config(view: View, out: Derived) -> None:
     entry, budget = view.entry, view.entry.budget
     members = len(view.members)
     maximum = int(out.settings["parameters"]["max_connections"])
-    size = server_connections(maximum, members, entry.session_access)
+    shares = len(databases(entry))
+    size = max(1, server_connections(maximum, members, entry.session_access) // shares)
     clients = max(500, CLIENTS_PER_CONNECTION * maximum)
     direct = "; half is left to session_access" if entry.session_access else ""
     wait = max(budget.rto_seconds, deadman_seconds(budget) + 5)
     sizes = f"max_connections {maximum} less what is not for applications, divided by {members} poolers{direct}"
+    sizes += f" and {shares} databases" if shares > 1 else ""
     settings: tuple[tuple[str, str | int, str], ...] = (
         ("pool_mode", "transaction", "many clients share few servers; session state goes through session_access"),
         ("max_client_conn", clients, f"{CLIENTS_PER_CONNECTION} clients for each of max_connections {maximum}"),

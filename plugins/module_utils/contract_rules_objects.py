@@ -64,7 +64,8 @@ def _named(entry: Entry) -> Iterator[tuple[str, str, str, int]]:
         for number, schema in enumerate(base.schemas):
             yield f"objects.databases[{at}].schemas[{number}].name", "schema", schema.name, 63
     for at, role in enumerate(objects.logins):
-        yield f"objects.logins[{at}].name", "login", role.name, 63
+        # The second login of a rotation is longer by two characters.
+        yield f"objects.logins[{at}].name", "login", role.name, 61
     for at, role in enumerate(objects.groups):
         yield f"objects.groups[{at}].name", "group", role.name, 63
     for at, item in enumerate(objects.partitions):
@@ -97,8 +98,9 @@ def objects_name_unsafe(view: View) -> Found:
 def objects_name_reserved(view: View) -> Found:
     """A name that is taken."""
     entry = view.entry
-    # The secret of the application's user is called app, those of Holdfast's own roles monitor, replicator and rewind.
-    roles = RESERVED_USERS["postgres"] | ({"app"} if entry.app_user != "app" else set())
+    # Names of secrets of the service: the application's user's is called app.
+    secrets = {"pooler", "pooler-admin", "etcd", "etcd-release"} | ({"app"} if entry.app_user != "app" else set())
+    roles = RESERVED_USERS["postgres"] | secrets
     for key, kind, name, _length in _named(entry):
         taken = {"database": RESERVED_DATABASES, "login": roles, "group": roles}.get(kind, frozenset())
         if kind == "schema" and not key.startswith("objects.partitions"):
@@ -136,6 +138,23 @@ def objects_duplicate(view: View) -> Found:
             wrong = f"{show(item.table)} is also objects.partitions[{tables[table]}]"
             yield Problem(f"objects.partitions[{at}].table", wrong, "declare it once")
         tables.setdefault(table, at)
+
+
+@rule("objects-derived-name", "Holdfast gives that name to something of its own", engine="postgres")
+def objects_derived_name(view: View) -> Found:
+    """A name that a rotation or the pooler derives from another declared one."""
+    entry = view.entry
+    derived: dict[tuple[str, str], str] = {}
+    for role in logins(entry):
+        derived["role", f"{role.name}_b"] = f"the second login of {role.name}, for rotations"
+        for word in ("active", "previous"):
+            derived["role", f"{role.name}_{word}"] = f"what a rotation notes about {role.name}"
+    for base in databases(entry):
+        derived["database", f"{base.name}_ro"] = f"the pooler's name of {base.name} on replicas"
+    for key, kind, name, _length in _named(entry):
+        what = derived.get(("role" if kind in ("login", "group") else kind, name))
+        if what:
+            yield Problem(key, f"{show(name)} is {what}", "another name")
 
 
 @rule("objects-unknown", "a misspelt name would give rights to nobody, or to a role nobody reviewed", engine="postgres")

@@ -31,6 +31,7 @@ def test_the_settings_of_a_service() -> None:
     assert settings["pooler"] == {
         "port": 6432,
         "database_read_only": "orders_ro",
+        "databases": [{"name": "orders", "read_only": "orders_ro"}],
         "lookup_user": "holdfast_pooler",
         "admin_user": "holdfast_pooler_admin",
         "deadman_seconds": 20,

@@ -456,6 +456,20 @@ CASES = [
         {"objects": {"partitions": [TABLE, {**TABLE, "table": "u"}]}},
     ),
     Case(
+        "objects-derived-name",
+        "postgres",
+        {"objects": {"logins": [{"name": "a"}, {"name": "a_b"}]}},
+        "objects.logins[1].name",
+        {"objects": {"logins": [{"name": "a"}, {"name": "c_b"}]}},
+    ),
+    Case(
+        "objects-derived-name",
+        "postgres",
+        {"database": "x", "objects": {"databases": [{"name": "x_ro"}]}},
+        "objects.databases[0].name",
+        {"database": "x", "objects": {"databases": [{"name": "y_ro"}]}},
+    ),
+    Case(
         "objects-unknown",
         "postgres",
         {"objects": {"logins": [{"name": "a", "member_of": ["here_raed"]}]}},
