@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 SERVICE = "orders-db"
+READ_WRITE = 5000
 HERE = Path(__file__).resolve().parents[1]
 CATALOG = harness.ROOT / "inventories/lab/group_vars/all/service_catalog.yml"
 
@@ -45,10 +46,17 @@ class Cluster:
         return self.passwords[login]
 
     def connect(self, user: str, database: str = "reporting", **more: Any) -> psycopg.Connection[Any]:
-        """Open a session on the leader, as a program does."""
+        """Open a session on the leader through HAProxy; with `pooler`, as a program that goes through the pool."""
+        addresses = [host for host, _port in self.target.hosts]
+        entry = {
+            "host": ",".join(f"{SERVICE}-rw" for _address in addresses),
+            "hostaddr": ",".join(addresses),
+            "port": READ_WRITE,
+        }
+        if more.pop("pooler", False):
+            entry = {"host": addresses[0], "port": self.target.hosts[0][1]}
         options: dict[str, Any] = {
-            "host": ",".join(host for host, _port in self.target.hosts),
-            "port": 5432,
+            **entry,
             "dbname": database,
             "user": user,
             "password": more.get("password") or self.password("app" if user == self.target.user else user),
@@ -64,7 +72,7 @@ class Cluster:
     def playbook(self, name: str, *extra: str, objects: dict[str, Any] | None = None) -> harness.Playbook:
         """Run a playbook with the lab's catalog and the scenario's objects in it."""
         catalog = yaml.safe_load(CATALOG.read_text())
-        catalog["service_catalog"][SERVICE]["objects"] = objects or self.objects
+        catalog["service_catalog"][SERVICE] |= {"objects": objects or self.objects, "session_access": True}
         path = self.folder / "catalog.json"
         path.write_text(json.dumps(catalog))
         return harness.run_playbook(name, "-e", f"@{path}", *extra)
@@ -83,7 +91,9 @@ class Cluster:
     def leader(self) -> str:
         """Return the name of the member that leads, as the service says."""
         with self.connect(self.target.user, self.target.database) as session:
-            address = session.info.hostaddr
+            row = session.execute("SELECT host(inet_server_addr())").fetchone()
+            assert row is not None
+            address = row[0]
         done = self.lab("lab1", "getent", "hosts", address)
         return done.stdout.split()[1]
 

@@ -71,7 +71,6 @@ def test_an_owner_is_no_administrator(cluster, statement):
     ("user", "change"),
     [
         ("lonely", {}),  # no row at all
-        ("faraway", {}),  # a row for another network
         ("analyst", {"database": "orders"}),  # a row for another database
         ("analyst", {"database": "postgres"}),
         ("analyst", {"sslmode": "disable"}),
@@ -82,6 +81,26 @@ def test_who_is_not_declared_from_here_is_rejected(cluster, user, change):
     database = change.pop("database", "reporting")
     with pytest.raises(psycopg.OperationalError, match=r"pg_hba.conf rejects"):
         cluster.connect(user, database, **change)
+
+
+@pytest.mark.parametrize(
+    ("user", "database"),
+    [
+        ("lonely", "reporting"),  # no row at all
+        ("faraway", "reporting"),  # a row for another network
+        ("analyst", "orders"),  # a row for another database
+        ("holdfast_monitor", "reporting"),
+    ],
+)
+def test_the_pooler_rejects_them_too(cluster, user, database):
+    password = cluster.password("monitor" if user == "holdfast_monitor" else user)
+    with pytest.raises(psycopg.OperationalError, match=r"no authentication method|authentication failed"):
+        cluster.connect(user, database, pooler=True, password=password)
+
+
+def test_a_declared_login_comes_through_the_pooler(cluster):
+    with cluster.connect("analyst", pooler=True) as session:
+        assert session.execute("SELECT current_user::text").fetchone() == ("analyst",)
 
 
 def test_a_login_gets_no_more_connections_than_declared(cluster):
