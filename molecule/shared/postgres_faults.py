@@ -171,12 +171,76 @@ def nothing(host: str) -> None:
     """There is nothing to heal."""
 
 
+def data_dir(host: str) -> str:
+    """Return where a member keeps its data."""
+    return on(host, "sed -n 's/^  data_dir: \"\\(.*\\)\"/\\1/p' /etc/patroni/config.yml")
+
+
+TO_SMALL = """set -e
+systemctl stop {unit}; mv {path} {path}.moving
+install -d -o postgres -g postgres -m 700 {path}
+mount -t tmpfs -o size=400m,mode=700,uid=postgres,gid=postgres holdfast-small {path}
+cp -a {path}.moving/. {path}/; rm -rf {path}.moving
+systemctl start {unit}
+"""
+FROM_SMALL = """set -e
+systemctl stop {unit}; cp -a {path} {path}.moving
+umount {path}; rmdir {path}; mv {path}.moving {path}
+systemctl start {unit}
+"""
+
+
+def move_data(host: str, script: str) -> None:
+    """Move a replica's data onto a disk of its own with little room, or back."""
+    on(host, script.format(unit=UNIT, path=data_dir(host)), timeout=180)
+    healthy()
+
+
+def lead_from_a_small_disk() -> None:
+    """Let a member lead whose disk is nearly full already."""
+    chosen = others(str(healthy()["leader"]))[0]
+    move_data(chosen, TO_SMALL)
+    moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", f"candidate={chosen}")
+    assert moved.code == 0, moved.output[-3000:]
+
+
+def fill_disk(host: str) -> None:
+    """Leave no byte, and ask for a new segment of the log, so that the shortage is felt at once."""
+    path = data_dir(host)
+    ask = "runuser -u postgres -- psql -XAtqc 'select pg_switch_wal()'"
+    on(
+        host,
+        f"dd if=/dev/zero of={path}/filler bs=64k status=none; for n in 1 2 3 4 5 6 7 8; do {ask}; done",
+        check=False,
+    )
+
+
+def free_disk(host: str) -> None:
+    """Give the room back."""
+    on(host, f"rm -f {data_dir(host)}/filler")
+
+
+def leave_small_disks() -> None:
+    """Move data back from small disks, the leader's after it has handed over."""
+    for host in MEMBERS:
+        if on(host, "grep -c holdfast-small /proc/mounts", check=False) not in ("", "0"):
+            if healthy()["leader"] == host:
+                moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}")
+                assert moved.code == 0, moved.output[-3000:]
+            move_data(host, FROM_SMALL)
+
+
+def no_preparation() -> None:
+    """Any leader will do."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens to the leader, how it ends, and what must follow.
 
     `hold` is how many seconds the fault lasts before it is healed; `moves` says whether another member must lead
-    afterwards (None: either may); `goal` is the stall in seconds that 95 of 100 are meant to stay below.
+    afterwards (None: either may); `goal` is the stall in seconds that 95 of 100 are meant to stay below; `prepare` and
+    `tidy` are what comes before and after it.
     """
 
     name: str
@@ -185,6 +249,8 @@ class Fault:
     hold: float = 0.0
     moves: bool | None = True
     goal: float = 30.0
+    prepare: Callable[[], object] = no_preparation
+    tidy: Callable[[], object] = no_preparation
 
 
 def stop_etcd(*names: str) -> None:
@@ -233,6 +299,16 @@ FAULTS = (
         moves=False,
         goal=0.5,
     ),
+    Fault(
+        "disk full",
+        fill_disk,
+        free_disk,
+        hold=12.0,
+        moves=None,
+        goal=15.0,
+        prepare=lead_from_a_small_disk,
+        tidy=leave_small_disks,
+    ),
 )
 
 
@@ -262,6 +338,7 @@ def healthy() -> dict[str, object]:
 
 def strike(fault: Fault) -> Seen:
     """Let one fault happen to the live leader under a client's writes, heal it, and return what was seen."""
+    fault.prepare()
     old = str(healthy()["leader"])
     budget = float(harness.status()[SERVICE]["budget"]["rto_seconds"])
     with sampled() as samples:
@@ -283,6 +360,7 @@ def strike(fault: Fault) -> Seen:
             fault.heal(old)
         new = str(healthy()["leader"])
     lost, twice = ledger.audit()
+    fault.tidy()
     return Seen(
         fault=fault.name,
         old=old,

@@ -58,7 +58,7 @@ def healthy():
 
 
 def run(name, *extra):
-    return harness.run_playbook(name, "-e", f"service={SERVICE}", *extra)
+    return harness.run_playbook(name, "-e", f"holdfast_service={SERVICE}", *extra)
 
 
 def configure(**parameters):

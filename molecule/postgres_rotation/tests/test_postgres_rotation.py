@@ -81,7 +81,7 @@ def finish(ledger, logins):
 
 
 def rotate(*extra):
-    return harness.run_playbook("rotate_postgres_passwords.yml", "-e", f"service={SERVICE}", *extra)
+    return harness.run_playbook("rotate_postgres_passwords.yml", "-e", f"holdfast_service={SERVICE}", *extra)
 
 
 @pytest.mark.parametrize("turn", ["to the second login", "and back to the first"])
@@ -134,7 +134,7 @@ def serial(hosts, name):
 def test_certificates_rotate_under_load(hosts):
     before = {name: serial(hosts, name) for name in NAMES}
     running = load(harness.target(SERVICE))
-    done = harness.run_playbook("rotate_certificates.yml", "-e", f"service={SERVICE}")
+    done = harness.run_playbook("rotate_certificates.yml", "-e", f"holdfast_service={SERVICE}")
     assert done.code == 0, done.said
     after = {name: serial(hosts, name) for name in NAMES}
     assert all(before[name] != after[name] for name in NAMES)

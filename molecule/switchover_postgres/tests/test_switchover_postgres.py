@@ -163,7 +163,7 @@ def test_planned_moves_fail_no_transaction(hosts, target, record_property):
         for number in range(MOVES):
             old = leader(hosts)
             before, begin = timeline(hosts[old]), time.monotonic()
-            moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
+            moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}")
             assert moved.code == 0, moved.output[-3000:]
             time.sleep(0.5)
             stalls.append(ledgers.stall_since(begin))
@@ -195,7 +195,7 @@ def test_the_named_candidate_leads(hosts):
     old = leader(hosts)
     sync = sorted(set(hosts) - {old})
     moved = [
-        harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", f"candidate={name}")
+        harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", f"candidate={name}")
         for name in sync
     ]
     # One of them is the synchronous standby; the other one is refused, and nothing moves.
@@ -207,7 +207,7 @@ def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(hosts, target)
     old = leader(hosts)
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
-        moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}", "-e", "candidate=nobody")
+        moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", "candidate=nobody")
         stall = ledgers.stall_since(begin)
     assert moved.code != 0
     assert "nobody: not a standby of this cluster" in moved.output
@@ -229,7 +229,7 @@ def test_a_long_transaction_calls_the_move_off(hosts, target):
     sleeper.start()
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
-        moved = harness.run_playbook("switchover_postgres.yml", "-e", f"service={SERVICE}")
+        moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}")
         stall = ledgers.stall_since(begin)
     print(f"{SERVICE}: called off, stall {stall:.2f} s")
     assert moved.code != 0, "the open transaction was not noticed"
@@ -250,7 +250,7 @@ def test_a_pause_whose_owner_is_killed_ends(hosts, target):
     first = hosts[leader(hosts)]
     with Ledgers(target) as ledgers:
         running = subprocess.Popen(
-            harness.playbook_argv("switchover_postgres.yml", "-e", f"service={SERVICE}"),
+            harness.playbook_argv("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}"),
             cwd=harness.ROOT,
             env=harness.environment(),
             stdin=subprocess.DEVNULL,

@@ -49,9 +49,11 @@ class PostgresProbe(Probe):
                 "select host(inet_server_addr()), s.version, s.cipher from (select) as here"
                 " left join pg_stat_ssl s on s.pid = pg_backend_pid() and s.ssl"
             ).fetchone()
-            self._connection.execute(
-                f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())"
-            )
+            # "if not exists" looks before it creates: two clients that begin together both see nothing.
+            with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                self._connection.execute(
+                    f"create table if not exists {TABLE} (run text, seq bigint, at timestamptz default now())"
+                )
         except psycopg.Error as error:
             raise ProbeError(f"{self.target.service}: {str(error).strip()}") from error
         # Asked of our own side; what the pooler speaks behind it, a second login may not see: it has become its role.
