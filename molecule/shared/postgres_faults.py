@@ -200,7 +200,9 @@ def lead_from_a_small_disk() -> None:
     """Let a member lead whose disk is nearly full already."""
     chosen = others(str(healthy()["leader"]))[0]
     move_data(chosen, TO_SMALL)
-    moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", f"candidate={chosen}")
+    moved = harness.run_playbook(
+        "switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", f"candidate={chosen}"
+    )
     assert moved.code == 0, moved.output[-3000:]
 
 

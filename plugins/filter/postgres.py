@@ -57,6 +57,7 @@ def tls_endpoints(contract: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for member in contract["members"]:
         found.append({"service": "PostgreSQL", "port": settings["port"], "postgres": True, **member})
+        found.append({"service": "PgBouncer", "port": settings["pooler"]["port"], "postgres": True, **member})
         found.append({"service": "Patroni", "port": settings["restapi_port"], "postgres": False, **member})
     for member in settings["etcd"]["members"]:
         found.append({"service": "etcd", "port": settings["etcd"]["client_port"], "postgres": False, **member})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,20 @@ def read_path(session: Session) -> str:
     """Return the address of the server at the end of the path, or "" while that server does not take writes."""
     rows = session.run("SELECT pg_is_in_recovery() AS standby, host(inet_server_addr()) AS address")
     return "" if not rows or rows[0]["standby"] else str(rows[0]["address"])
+
+
+def users_of(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return from which addresses clients of this pooler are logged in as each of the users."""
+    found: dict[str, set[str]] = {}
+    for row in session.run("SHOW CLIENTS"):
+        if row.get("user") in names:
+            found.setdefault(str(row["user"]), set()).add(str(row.get("addr")))
+    return {user: sorted(addresses) for user, addresses in found.items()}
+
+
+def renew_servers(session: Session) -> None:
+    """Let every server connection be replaced as soon as its transaction ends; clients notice nothing."""
+    session.run("RECONNECT")
 
 
 def busy(session: Session, databases: tuple[str, ...]) -> list[str]:

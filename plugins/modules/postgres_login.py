@@ -14,7 +14,8 @@ author: Holdfast maintainers (@holdfast)
 description:
   - V(present) converges role and second login on the host whose server leads. Then, on every host, logs in with both
     over the network, so that a login is handed out only after it was seen to work on every member.
-  - V(unused) refuses while a login is in use on this host.
+  - V(unused) refuses while a client of this host's pooler, or a session of its server, uses a login. Server connections
+    that the pooler keeps open for nobody are closed first, each after its transaction.
   - Only SCRAM verifiers are sent in statements.
 options:
   state:
@@ -65,8 +66,24 @@ options:
     type: list
     elements: str
     default: []
+  pooler:
+    description: With O(state=unused), this host's pooler.
+    type: dict
+    suboptions:
+      port:
+        description: Its port.
+        type: int
+        required: true
+      admin_user:
+        description: Its administrator.
+        type: str
+        required: true
+      admin_password:
+        description: Password of O(pooler.admin_user).
+        type: str
+        required: true
   timeout:
-    description: Seconds until every login must work here.
+    description: Seconds until every login must work here, or until no session of it is left.
     type: float
     default: 30
 attributes:
@@ -99,8 +116,18 @@ refusal:
   type: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_tls import PKI
+from ansible_collections.holdfast.stateful.plugins.module_utils.pooler_console import (
+    ADMIN_DATABASE,
+    PoolerError,
+    Session,
+    renew_servers,
+    users_of,
+)
+from ansible_collections.holdfast.stateful.plugins.module_utils.pooler_console import Login as PoolerLogin
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_logins import (
     Pair,
     converge_pairs,
@@ -132,7 +159,23 @@ def provide(params: dict, check: bool) -> list[str]:  # type: ignore[type-arg]  
 
 def refuse_used(params: dict) -> list[str]:  # type: ignore[type-arg]
     """Refuse while one of the logins is in use."""
-    used = sessions_of(params["port"], params["users"])
+    used: dict = {}  # type: ignore[type-arg]
+    if params["pooler"]:
+        place = {"name": "localhost", "address": params["address"]}
+        known = params["pooler"]
+        login = PoolerLogin(known["port"], known["admin_user"], known["admin_password"], params["ca"])
+        console = Session(place, login, ADMIN_DATABASE)
+        used = users_of(console, params["users"])
+        if not used:
+            renew_servers(console)
+        console.close()
+    deadline = time.monotonic() + params["timeout"]
+    while not used:
+        used = sessions_of(params["port"], params["users"])
+        if not used or time.monotonic() >= deadline:
+            break
+        used = {}
+        time.sleep(0.3)
     if used:
         said = "; ".join(f"{user} from {', '.join(hosts)}" for user, hosts in sorted(used.items()))
         raise ObjectsError(f"expected no session of the old login, found {said}: give those the new one first")
@@ -149,6 +192,14 @@ def main() -> None:
             "ca": {"type": "path", "default": f"{PKI}/ca.crt"},
             "logins": {"type": "list", "elements": "dict", "required": True, "options": LOGIN},
             "users": {"type": "list", "elements": "str", "default": []},
+            "pooler": {
+                "type": "dict",
+                "options": {
+                    "port": {"type": "int", "required": True},
+                    "admin_user": {"type": "str", "required": True},
+                    "admin_password": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "timeout": {"type": "float", "default": 30},
         },
         supports_check_mode=True,
@@ -156,7 +207,7 @@ def main() -> None:
     params = module.params
     try:
         steps = provide(params, module.check_mode) if params["state"] == "present" else refuse_used(params)
-    except ObjectsError as error:
+    except (ObjectsError, PoolerError) as error:
         module.fail_json(msg=f"{params['address']}:{params['port']}: {error}", refusal="gate")
     module.exit_json(changed=bool(steps), steps=steps)
 

@@ -303,7 +303,7 @@ def test_an_etcd_member_that_lost_its_data_is_replaced_under_load(hosts):
 
 def test_site_changes_nothing_afterwards(hosts):
     """The converge of this scenario again: what the playbooks did is what is declared."""
-    command = [*harness.playbook_argv("site.yml")[:3], "molecule/postgres/converge.yml"]
+    command = [*harness.playbook_argv("site.yml")[:3], "molecule/shared/postgres_entry.yml"]
     again = subprocess.run(
         command,
         cwd=harness.ROOT,

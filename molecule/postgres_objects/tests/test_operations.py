@@ -185,7 +185,7 @@ def test_the_audit_has_definitions_and_writes_but_no_password(cluster):
     assert any("WRITE,INSERT" in line and mark in line for line in audit)
     assert any("ROLE,ALTER ROLE" in line for line in audit)
     assert secret not in log
-    assert "SCRAM-SHA-256$" not in log
+    assert not re.search(r"SCRAM-SHA-256\$\d", log)
 
 
 def inspect(cluster, monkeypatch, **thresholds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: S608 - statements of our own
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -98,11 +99,6 @@ def test_the_pooler_rejects_them_too(cluster, user, database):
         cluster.connect(user, database, pooler=True, password=password)
 
 
-def test_a_declared_login_comes_through_the_pooler(cluster):
-    with cluster.connect("analyst", pooler=True) as session:
-        assert session.execute("SELECT current_user::text").fetchone() == ("analyst",)
-
-
 def test_a_login_gets_no_more_connections_than_declared(cluster):
     sessions = [cluster.connect("analyst") for _number in range(3)]
     try:
@@ -110,6 +106,17 @@ def test_a_login_gets_no_more_connections_than_declared(cluster):
             cluster.connect("analyst")
         with cluster.connect("loader") as other:
             assert other.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def test_through_the_pooler_a_login_waits_for_its_turn(cluster):
+    sessions = [cluster.connect("analyst", pooler=True) for _number in range(6)]
+    try:
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            said = pool.map(lambda one: one.execute("SELECT current_user::text, pg_sleep(0.2)").fetchone()[0], sessions)
+            assert list(said) == ["analyst"] * len(sessions)
     finally:
         for session in sessions:
             session.close()

@@ -207,7 +207,9 @@ def test_a_member_that_may_not_lead_is_refused_and_nothing_stalls(hosts, target)
     old = leader(hosts)
     with Ledgers(target) as ledgers:
         begin = time.monotonic()
-        moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", "candidate=nobody")
+        moved = harness.run_playbook(
+            "switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}", "-e", "candidate=nobody"
+        )
         stall = ledgers.stall_since(begin)
     assert moved.code != 0
     assert "nobody: not a standby of this cluster" in moved.output

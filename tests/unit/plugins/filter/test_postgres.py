@@ -50,9 +50,15 @@ def test_nulls_are_left_out_at_every_depth() -> None:
 def test_every_port_that_serves_a_certificate() -> None:
     member = {"name": "a", "address": "192.0.2.1"}
     etcd = {"members": [member], "client_port": 3, "peer_port": 4}
-    contract = {"members": [member], "settings": {"port": 1, "restapi_port": 2, "etcd": etcd}}
+    contract = {"members": [member], "settings": {"port": 1, "pooler": {"port": 5}, "restapi_port": 2, "etcd": etcd}}
     found = FILTERS["tls_endpoints"](contract)
-    assert [(item["port"], item["postgres"]) for item in found] == [(1, True), (2, False), (3, False), (4, False)]
+    assert [(item["port"], item["postgres"]) for item in found] == [
+        (1, True),
+        (5, True),
+        (2, False),
+        (3, False),
+        (4, False),
+    ]
     assert all(item["name"] == "a" for item in found)
 
 
