@@ -60,13 +60,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.cgroups import hierarchies
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.connections import (
     close_connections,
+    make_control_folder,
     open_connections,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import (
-    CONTROL_FOLDER,
-    Lab,
-    identify,
-)
+from ansible_collections.holdfast.stateful.plugins.module_utils.lab.identity import Lab, identify
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.image import Image
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.machine import Machine
 from ansible_collections.holdfast.stateful.plugins.module_utils.lab.network import LabNetwork
@@ -94,7 +91,7 @@ def create(module: AnsibleModule, lab: Lab) -> dict[str, Any]:
     owner = Path(lab.machine_dir) / "owner.json"
     if not module.check_mode:
         owner.parent.mkdir(parents=True, exist_ok=True)
-        Path(CONTROL_FOLDER).expanduser().mkdir(mode=0o700, exist_ok=True)  # ssh makes it only without `-F`
+        make_control_folder()
         owner.write_text(json.dumps({"checkout": lab.checkout, "name": lab.name}), encoding="utf-8")
     parts += LabNetwork(lab).create(check_mode=module.check_mode)
     return {"changed": bool(parts), "parts": parts, "images": images}

@@ -11,6 +11,11 @@ from .identity import CONTROL_FOLDER, Lab
 from .process import LabError, run
 
 
+def make_control_folder() -> None:
+    """Make the folder of the sockets: ssh itself makes it only where no `-F` is given."""
+    Path(CONTROL_FOLDER).expanduser().mkdir(mode=0o700, exist_ok=True)
+
+
 def open_connections(lab: Lab) -> list[Path]:
     """Return the control sockets of this lab's ssh masters."""
     return sorted(Path(CONTROL_FOLDER).expanduser().glob(f"holdfast-{lab.id}-*"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 Write = Callable[[str, str], Path]
 
 STATUS = """
