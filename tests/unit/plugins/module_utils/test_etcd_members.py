@@ -63,7 +63,7 @@ def views(**broken: MemberView) -> list[MemberView]:
     return list({**fine, **broken}.values())
 
 
-LISTED = [entry("a", at="a"), entry("b", at="b"), VOTER]
+LISTED = (entry("a", at="a"), entry("b", at="b"), VOTER)
 
 
 def test_a_lost_member_blocks_nothing_but_any_other_does() -> None:
