@@ -99,6 +99,8 @@ def packages(_repeats: int) -> dict[str, Any]:
     """Compare a first run with what apt needs for the same packages on the same fresh hosts."""
     lab = {"HOLDFAST_LAB": "bench"}
     first_run = on_fresh_hosts(lambda: playbook("site.yml", **lab), lab)
+    if not first_run.installed:
+        raise SystemExit("expected packages that the first run installed, found none")
     names = " ".join(first_run.installed)
     script = (
         "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; "
@@ -137,9 +139,9 @@ def on_fresh_hosts(step: Callable[[], float], lab: dict[str, str]) -> OnFreshHos
 
 def installed_on(host: str, lab: dict[str, str]) -> set[str]:
     """Return the names of the packages installed on a lab host."""
-    argv = [str(BIN / "holdfast"), "lab", "ssh", host, "--", "dpkg-query", "-W", "-f=PKG=${Package}\\\\n"]
+    argv = [str(BIN / "holdfast"), "lab", "ssh", host, "--", "dpkg-query", "--show"]
     done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **lab}, capture_output=True, text=True, check=True)
-    return {line.removeprefix("PKG=") for line in done.stdout.split() if line.startswith("PKG=")}
+    return {line.split("\t")[0] for line in done.stdout.splitlines()}
 
 
 def main() -> None:
