@@ -91,7 +91,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 f" sources, the network and the names, then run again. apt said: {said}",
             }
         last: dict[str, Any] = self._execute_module(
-            module_name=MODULE, module_args={**arguments, "_after_apt": True}, task_vars=task_vars
+            module_name=MODULE, module_args={**arguments, "_installed": missing}, task_vars=task_vars
         )
         return merge(first, last)
 

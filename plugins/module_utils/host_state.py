@@ -17,6 +17,7 @@ STAGES = ("before_packages", "normal")
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "packages": {"type": "list", "elements": "raw", "default": []},
+    "packages_ahead": {"type": "list", "elements": "raw", "default": []},
     "directories": {
         "type": "list",
         "elements": "dict",
@@ -71,7 +72,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 # What the action plugin adds: tasks cannot give these.
 INTERNAL_SPEC: dict[str, dict[str, Any]] = {
     "_contents": {"type": "str", "no_log": True, "default": ""},
-    "_after_apt": {"type": "bool", "default": False},
+    "_installed": {"type": "list", "elements": "str", "default": []},
 }
 
 UNIT_DIRECTORIES = (

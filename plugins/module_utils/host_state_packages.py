@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH123, PTH207, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import fnmatch
+import glob
 import os
 import re
 import subprocess
@@ -20,11 +21,13 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_polic
 
 STATUS_FILE = "/var/lib/dpkg/status"
 UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
+INFO_DIRECTORY = "/var/lib/dpkg/info"
 LOCK_FILE = "/var/lib/dpkg/lock-frontend"
 LOCK_TIMEOUT = 300
 REPAIR_TIMEOUT = 900
 
 _BROKEN = re.compile(rb"^Status: \S+ \S+ (?:half-installed|unpacked|half-configured)$", re.MULTILINE)
+_UNIT = re.compile(r"^(?:/usr)?/lib/systemd/system/([^/@]+\.(?:service|socket))$", re.MULTILINE)
 
 
 def normalise_packages(entries: list[Any]) -> list[tuple[str, str | None]]:
@@ -70,13 +73,34 @@ def is_installed(status: bytes, name: str, version: str | None) -> bool:
     )
 
 
+def spelled(wanted: list[tuple[str, str | None]]) -> list[str]:
+    """Return packages in apt's spelling."""
+    return [name if version is None else f"{name}={version}" for name, version in wanted]
+
+
 def missing(status: bytes, wanted: list[tuple[str, str | None]]) -> list[str]:
-    """Return what apt has to install, in apt's spelling."""
-    return [
-        name if version is None else f"{name}={version}"
-        for name, version in wanted
-        if not is_installed(status, name, version)
-    ]
+    """Return what apt has to install, in apt's spelling, each once."""
+    lacking = [(name, version) for name, version in wanted if not is_installed(status, name, version)]
+    return list(dict.fromkeys(spelled(lacking)))
+
+
+def units_of_those_ahead(installed: list[str], entries: list[Any]) -> list[str]:
+    """Return the services and sockets of packages that apt has installed although C(packages) did not ask for them."""
+    own = spelled(normalise_packages(entries))
+    units: set[str] = set()
+    for package in installed:
+        if package not in own:
+            units.update(packaged_units(package.partition("=")[0]))
+    return sorted(units)
+
+
+def packaged_units(package: str) -> list[str]:
+    """Return the services and sockets that a package has brought, templates left out."""
+    text = ""
+    for path in glob.glob(f"{INFO_DIRECTORY}/{package}.list") + glob.glob(f"{INFO_DIRECTORY}/{package}:*.list"):
+        with open(path, encoding="utf-8") as handle:
+            text += handle.read()
+    return _UNIT.findall(text)
 
 
 def read_status() -> bytes:

@@ -52,6 +52,16 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
         ) from error
 
 
+def disable(names: list[str]) -> None:
+    """Disable units; those that can't be enabled are passed over."""
+    done = call("systemctl", "disable", "--quiet", "--no-warn", "--", *names)
+    if done.returncode != 0:
+        raise HostStateError(
+            f"units {', '.join(names)}: expected systemctl to disable them, found {done.stderr.strip()}: correct the"
+            " cause on the host, then run again"
+        )
+
+
 def show(names: list[str]) -> list[dict[str, str]]:
     """Ask systemd for all units in one call."""
     done = call("systemctl", "show", "--property=" + ",".join(PROPERTIES), "--", *names)

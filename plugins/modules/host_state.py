@@ -32,6 +32,15 @@ options:
     type: list
     elements: raw
     default: []
+  packages_ahead:
+    description:
+      - Packages that later tasks are going to ask for, installed together with O(packages) because one transaction of
+        apt takes far less time than several. Written like O(packages).
+      - Their services and sockets are disabled after the installation, so that a host that boots before those tasks
+        have run does not start them with a default configuration.
+    type: list
+    elements: raw
+    default: []
   directories:
     description:
       - Directories that must exist, parents first. A missing parent is an error, it is never made silently.
@@ -182,10 +191,11 @@ options:
     description: Internal, the contents of all files in one opaque value that is in no log. Set by the action plugin.
     type: str
     default: ''
-  _after_apt:
-    description: Internal, whether apt has run for this task. Set by the action plugin.
-    type: bool
-    default: false
+  _installed:
+    description: Internal, what apt has installed for this task. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Changes nothing and predicts, also when packages, users and units are still missing.
@@ -293,9 +303,10 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_files import converge_paths, remove_path
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_packages import (
     check_packages,
+    units_of_those_ahead,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold, release
-from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_systemctl import Units
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_systemctl import Units, disable
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import secret_words
 
 
@@ -317,11 +328,11 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
     """Converge everything, or stop where apt has to take over."""
     contents = unpack_contents(params["_contents"])
     if not run.check:
-        release(expired_only=not params["_after_apt"])
-    check_packages(params["packages"], run)
+        release(expired_only=not params["_installed"])
+    check_packages(params["packages"] + params["packages_ahead"], run)
     converge_paths(params, contents, "before_packages", run)
     if run.missing_packages and not run.check:
-        if params["_after_apt"]:
+        if params["_installed"]:
             raise HostStateError(
                 f"packages {', '.join(run.missing_packages)}: expected apt to install them, found them still missing:"
                 " give the names of real packages, virtual ones are not supported"
@@ -331,6 +342,8 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
         return
     if run.missing_packages:
         run.changed = True
+    if units := units_of_those_ahead(params["_installed"], params["packages"]):
+        disable(units)
     for entry in params["absent"]:
         remove_path(entry, run)
     converge_paths(params, contents, "normal", run)

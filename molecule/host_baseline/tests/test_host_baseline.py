@@ -19,7 +19,7 @@ def test_lines_of_others_stay_in_the_hosts_file(host):
 
 
 def test_base_packages_are_installed(host):
-    for package in ("ca-certificates", "python3-cryptography", "ssl-cert"):
+    for package in ("ca-certificates", "nftables", "python3-cryptography", "ssl-cert"):
         assert host.package(package).is_installed, package
 
 

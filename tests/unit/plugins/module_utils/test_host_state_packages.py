@@ -67,6 +67,20 @@ def test_missing_is_spelled_for_apt() -> None:
     assert packages.missing(STATUS, wanted) == ["nope", "libc6=2.99*"]
 
 
+def test_units_of_packages_that_were_only_installed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "INFO_DIRECTORY", str(tmp_path))
+    brought = {
+        "own": "/usr/lib/systemd/system/own.service",
+        "redis-server": "/usr/lib/systemd/system/redis-server.service\n/usr/lib/systemd/system/redis-server@.service",
+        "erlang-base:amd64": "/lib/systemd/system/epmd.socket\n/usr/share/doc/systemd/system/x.service",
+    }
+    for name, files in brought.items():
+        (tmp_path / f"{name}.list").write_text(f"/.\n{files}\n")
+    installed = ["own", "redis-server=5:8.*", "erlang-base", "no-files"]
+    assert packages.units_of_those_ahead(installed, ["own"]) == ["epmd.socket", "redis-server.service"]
+    assert packages.units_of_those_ahead([], ["own"]) == []
+
+
 @pytest.mark.parametrize("entry", [1, "", {"version": "1"}, {"name": "x", "state": "latest"}])
 def test_entries_that_are_refused(entry: Any) -> None:
     with pytest.raises(HostStateError, match="packages: expected"):

@@ -77,7 +77,8 @@ def parameters(tmp_path: Path, **options: Any) -> dict[str, Any]:
         "absent": [],
         "units": [],
         "_contents": pack_contents({str(tmp_path / "early"): b"e", str(tmp_path / "late"): b"l"}),
-        "_after_apt": False,
+        "packages_ahead": [],
+        "_installed": [],
         **options,
     }
 
@@ -107,7 +108,7 @@ def test_the_policy_outlives_a_killed_run_and_ends_with_the_one_that_repeats_it(
     host_state.converge(parameters(tmp_path, packages=["there", "new"]), Run())
     host_state.converge(parameters(tmp_path, packages=["there"]), Run())
     assert policy.is_ours(), "another role's call comes while the killed run's apt may still be at work"
-    host_state.converge({**parameters(tmp_path, packages=["there"]), "_after_apt": True}, Run())
+    host_state.converge(parameters(tmp_path, packages=["there"], _installed=["there"]), Run())
     assert not (tmp_path / "policy").exists()
 
 
@@ -124,7 +125,24 @@ def test_check_mode_goes_on(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("status")
 def test_packages_that_apt_did_not_bring(tmp_path: Path) -> None:
     with pytest.raises(HostStateError, match="expected apt to install them"):
-        host_state.converge(parameters(tmp_path, packages=["virtual"], _after_apt=True), Run())
+        host_state.converge(parameters(tmp_path, packages=["virtual"], _installed=["virtual"]), Run())
+
+
+@pytest.mark.usefixtures("status")
+def test_packages_ahead_come_along_and_stay_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disabled: list[str] = []
+    monkeypatch.setattr(host_state, "disable", disabled.extend)
+    monkeypatch.setattr(packages, "INFO_DIRECTORY", str(tmp_path))
+    run = Run()
+    host_state.converge(parameters(tmp_path, packages_ahead=["ahead"]), run)
+    assert run.missing_packages == ["ahead"]
+    with (tmp_path / "status").open("ab") as handle:
+        handle.write(b"\nPackage: ahead\nStatus: install ok installed\nVersion: 1\n")
+    (tmp_path / "ahead.list").write_text("/usr/lib/systemd/system/ahead.service\n")
+    host_state.converge(parameters(tmp_path, packages_ahead=["ahead"], _installed=["ahead"]), Run())
+    assert disabled == ["ahead.service"]
+    host_state.converge(parameters(tmp_path, packages_ahead=["ahead"]), Run())
+    assert disabled == ["ahead.service"], "a later run leaves the units to their role"
 
 
 @pytest.mark.usefixtures("status")
