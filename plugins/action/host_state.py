@@ -3,7 +3,7 @@
 # ruff: noqa: PTH118, PTH120, PTH123
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
-"""Controller side of host_state: renders templates, calls the module, and apt in between where packages are missing."""
+"""Controller side of host_state: renders templates and calls the module."""
 
 from __future__ import annotations
 
@@ -16,17 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import ARGUMENT_SPEC, pack_contents
 
-APT_ARGUMENTS = {
-    "state": "present",
-    "install_recommends": False,
-    # No policy_rc_d: the module's own policy outlives a controller that is killed, and apt's does not.
-    "lock_timeout": 120,
-    "update_cache": True,
-    "dpkg_options": "force-confdef,force-confold",
-}
-CACHE_SECONDS = 3600
 MODULE = "holdfast.stateful.host_state"
-UNION = ("changed_files", "changed_units", "missing_packages", "diff")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -58,42 +48,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "_contents": pack_contents(contents),
         }
         try:
-            result.update(self._converge(arguments, task_vars))
+            result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         result.get("invocation", {}).get("module_args", {}).pop("_contents", None)
         if result.get("failed"):
             result["msg"] = f"{task_vars.get('inventory_hostname', '?')}: {result.get('msg', 'no message')}"
         return result
-
-    def _converge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Call the module, and apt and the module again when packages are missing."""
-        first: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-        missing = first.get("missing_packages")
-        if first.get("failed") or not missing or self._task.check_mode:
-            return first
-        apt_sources_changed = any(path.startswith("/etc/apt/") for path in first["changed_files"])
-        apt: dict[str, Any] = self._execute_module(
-            module_name="ansible.builtin.apt",
-            module_args={
-                **APT_ARGUMENTS,
-                "name": list(missing),
-                "cache_valid_time": 0 if apt_sources_changed else CACHE_SECONDS,
-            },
-            task_vars=task_vars,
-        )
-        if apt.get("failed"):
-            said = "\n".join(filter(None, (apt.get("msg"), *apt.get("stderr_lines", [])[-5:])))
-            return {
-                **first,
-                "failed": True,
-                "msg": f"packages {', '.join(missing)}: expected apt to install them, found an error: check the package"
-                f" sources, the network and the names, then run again. apt said: {said}",
-            }
-        last: dict[str, Any] = self._execute_module(
-            module_name=MODULE, module_args={**arguments, "_installed": missing}, task_vars=task_vars
-        )
-        return merge(first, last)
 
     def _content(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
         """Return the content of one file."""
@@ -142,14 +103,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
 def given(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out what was not given: the module would refuse an explicit null where an option has choices."""
     return {key: value for key, value in entry.items() if value is not None}
-
-
-def merge(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    """Join the results of the calls before and after apt."""
-    merged = {**last, "changed": True, "dpkg_repaired": bool(first.get("dpkg_repaired") or last.get("dpkg_repaired"))}
-    for key in UNION:
-        if key in first or key in last:
-            joined = list(first.get(key) or [])
-            joined.extend(item for item in last.get(key) or [] if item not in joined)
-            merged[key] = joined
-    return merged

@@ -72,7 +72,6 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 # What the action plugin adds: tasks cannot give these.
 INTERNAL_SPEC: dict[str, dict[str, Any]] = {
     "_contents": {"type": "str", "no_log": True, "default": ""},
-    "_installed": {"type": "list", "elements": "str", "default": []},
 }
 
 UNIT_DIRECTORIES = (

@@ -3,7 +3,7 @@
 # ruff: noqa: PTH123, PTH207, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
-"""The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
+"""Debian packages: their state, read from dpkg's own file in milliseconds, installation, repair of a killed dpkg."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import HostStateError, Run
-from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold, release
 
 STATUS_FILE = "/var/lib/dpkg/status"
 UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
@@ -25,8 +25,20 @@ INFO_DIRECTORY = "/var/lib/dpkg/info"
 LOCK_FILE = "/var/lib/dpkg/lock-frontend"
 LOCK_TIMEOUT = 300
 REPAIR_TIMEOUT = 900
+# Less than the policy holds that keeps services from starting (host_state_policy.HOLD_MINUTES).
+INSTALL_TIMEOUT = 1500
+LISTS_DIRECTORY = "/var/lib/apt/lists"
+# Lists of packages younger than this are not fetched anew.
+LISTS_SECONDS = 3600
+APT_OPTIONS = (
+    *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+    *("-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "-o", "Dpkg::Use-Pty=0"),
+    # Without it a list that can't be fetched is a warning, and an old version is installed.
+    *("-o", "APT::Update::Error-Mode=any"),
+)
 
 _BROKEN = re.compile(rb"^Status: \S+ \S+ (?:half-installed|unpacked|half-configured)$", re.MULTILINE)
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _UNIT = re.compile(r"^(?:/usr)?/lib/systemd/system/([^/@]+\.(?:service|socket))$", re.MULTILINE)
 
 
@@ -126,30 +138,108 @@ def interrupted(status: bytes) -> bool:
 
 def repair() -> None:
     """Finish what a killed dpkg left, without starting any service with its default configuration."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     hold()
+    done = call("dpkg", "--force-confdef", "--force-confold", "--configure", "-a", timeout=REPAIR_TIMEOUT)
+    if done.returncode != 0:
+        raise HostStateError(
+            f"dpkg --configure -a: expected exit code 0, found {done.returncode}: repair the package on the host,"
+            f" then run again. Last lines:\n{tail(done)}"
+        )
+
+
+def call(*words: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run apt-get or dpkg, which ask nobody anything and restart nothing by themselves."""
+    environment = {
+        **os.environ,
+        "DEBIAN_FRONTEND": "noninteractive",
+        "APT_LISTCHANGES_FRONTEND": "none",
+        "NEEDRESTART_SUSPEND": "1",
+        "LC_ALL": "C.UTF-8",
+    }
     try:
-        done = subprocess.run(
-            ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"],
+        return subprocess.run(
+            words,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=REPAIR_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
+    except FileNotFoundError as error:
+        raise HostStateError(
+            f"{words[0]}: expected a Debian host, found no such program: host_state manages packages on Debian only"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise HostStateError(
-            f"dpkg --configure -a: expected to finish in {REPAIR_TIMEOUT} s, still running: look for a hanging"
-            " maintainer script on the host, then run again"
+            f"{words[0]}: expected to finish in {timeout:.0f} s, still running: look for a hanging maintainer script on"
+            " the host, then run again"
         ) from error
+
+
+def tail(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last lines of what a command said, without the credentials of package sources."""
+    return _CREDENTIALS.sub("://********@", "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:]))
+
+
+def lists_age() -> float:
+    """Return the seconds since the lists of packages were fetched."""
+    try:
+        return time.time() - os.stat(LISTS_DIRECTORY).st_mtime  # noqa: PTH116
+    except OSError:
+        return float("inf")
+
+
+def fetch_lists() -> None:
+    """Fetch the lists of packages, when another apt is done with them."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        done = call("apt-get", "update", "--quiet", *APT_OPTIONS, timeout=INSTALL_TIMEOUT)
+        if done.returncode == 0:
+            os.utime(LISTS_DIRECTORY)
+            return
+        if "lists/lock" not in done.stderr or time.monotonic() > deadline:
+            raise HostStateError(
+                f"apt-get update: expected exit code 0, found {done.returncode}: check the package sources and the"
+                f" network of the host, then run again. Last lines:\n{tail(done)}"
+            )
+        time.sleep(0.5)
+
+
+def install(names: list[str], *, sources_changed: bool) -> None:
+    """Install packages, given in apt's spelling, in one transaction."""
+    fresh = sources_changed or lists_age() > LISTS_SECONDS
+    if fresh:
+        fetch_lists()
+    words = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *APT_OPTIONS, "--", *names)
+    done = call(*words, timeout=INSTALL_TIMEOUT)
+    if done.returncode != 0 and not fresh:
+        # A list that is an hour old may name files that the archive no longer has.
+        fetch_lists()
+        done = call(*words, timeout=INSTALL_TIMEOUT)
     if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise HostStateError(
-            f"dpkg --configure -a: expected exit code 0, found {done.returncode}: repair the package on the host,"
-            f" then run again. Last lines:\n{tail}"
+            f"packages {', '.join(names)}: expected apt-get to install them, found exit code {done.returncode}: check"
+            f" the package sources, the network and the names, then run again. Last lines:\n{tail(done)}"
         )
+
+
+def install_missing(entries: list[Any], run: Run) -> list[str]:
+    """Install what is missing and return it; no service of it starts before the policy is released."""
+    names = run.missing_packages
+    if not names or run.check:
+        return []
+    run.changed = True
+    hold()
+    install(names, sources_changed=any(path.startswith("/etc/apt/") for path in run.changed_files))
+    if lacking := missing(read_status(), normalise_packages(entries)):
+        raise HostStateError(
+            f"packages {', '.join(lacking)}: expected apt-get to install them, found them still missing: give the names"
+            " of real packages, virtual ones are not supported"
+        )
+    release()
+    return names
 
 
 def wait_for_dpkg() -> None:

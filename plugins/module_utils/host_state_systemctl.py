@@ -14,8 +14,10 @@ from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import HostStateError, Run
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import (
+    ENABLED_STATES,
     NOT_THERE,
     PROPERTIES,
+    SETTLED_TYPES,
     Need,
     clock_offset,
     decide,
@@ -89,6 +91,7 @@ class Units:
         self.words = words
         self.run = run
         self.tables: dict[str, dict[str, str]] = {}
+        self.enabled_together: set[str] = set()
 
     def converge(self) -> None:
         """Converge all units; what runs stays untouched unless its files changed."""
@@ -100,12 +103,18 @@ class Units:
                 return
             raise HostStateError(f"units {', '.join(names)}: expected a host run by systemd, found another init")
         self.observe(names)
-        if needs_daemon_reload(list(self.tables.values()), self.run.rewritten):
+        stale = needs_daemon_reload(list(self.tables.values()), self.run.rewritten)
+        if stale:
             self.run.changed = True
             self.run.daemon_reloaded = True
-            if not self.run.check:
+        if not self.run.check:
+            before = {name: table.get("UnitFileState", "") for name, table in self.tables.items()}
+            self.enable_together()
+            if stale or self.enabled_together:
                 self.do("systemd", "daemon-reload")
                 self.observe(names)
+            for name in self.enabled_together:
+                self.tables[name]["UnitFileState"] = before[name]
         for entry in self.entries:
             self.converge_unit(entry)
         self.settle()
@@ -113,6 +122,21 @@ class Units:
     def observe(self, names: list[str]) -> None:
         """Read the state of the units."""
         self.tables = dict(zip(names, show(names), strict=True))
+
+    def enable_together(self) -> None:
+        """Enable what is to be enabled with one reload of systemd, which takes a quarter of a second, and not one each.
+
+        Where that fails nothing is lost: the units are still found disabled, and each fails on its own with its reason.
+        """
+        names = [
+            entry["name"]
+            for entry in self.entries
+            if entry["enabled"] is True
+            and self.tables[entry["name"]].get("LoadState") == "loaded"
+            and self.tables[entry["name"]].get("UnitFileState") not in ENABLED_STATES
+        ]
+        if names and call("systemctl", "enable", "--quiet", "--no-reload", "--", *names).returncode == 0:
+            self.enabled_together = set(names)
 
     def converge_unit(self, entry: dict[str, Any]) -> None:
         """Converge one unit."""
@@ -174,7 +198,7 @@ class Units:
             self.do(name, "stop", *block)
         if need.mask is not None:
             self.do(name, "mask" if need.mask else "unmask")
-        if need.enable is not None:
+        if need.enable is not None and name not in self.enabled_together:
             self.do(name, "enable" if need.enable else "disable")
         if need.reset_failed:
             self.do(name, "reset-failed")
@@ -215,10 +239,11 @@ class Units:
             return
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            for name, table in zip(names, show(names), strict=True):
+            tables = show(names)
+            for name, table in zip(names, tables, strict=True):
                 if table.get("ActiveState") == "failed" or table.get("SubState", "").startswith("auto-restart"):
                     self.fail(name, "start", "it ended at once")
-            if time.monotonic() >= deadline:
+            if all(table.get("Type", "") in SETTLED_TYPES for table in tables) or time.monotonic() >= deadline:
                 return
             time.sleep(0.2)
 

@@ -33,10 +33,13 @@ PROPERTIES = (
     "FragmentPath",
     "DropInPaths",
     "InvocationID",
+    "Type",
 )
 
 ENABLED_STATES = {"enabled", "static", "generated", "alias", "indirect", "linked", "transient"}
 ACTIVE_STATES = {"active", "reloading", "refreshing"}
+# Types whose start is over when systemctl returns: the service has said so, or has ended. Only services have a type.
+SETTLED_TYPES = {"notify", "notify-reload", "oneshot", ""}
 NOT_THERE = {"not-found", "error", "bad-setting"}
 
 

@@ -94,6 +94,11 @@ class Cluster:
         """Return the nodes that run."""
         return frozenset(node.name for node in self.nodes if node.running)
 
+    @property
+    def silent(self) -> list[str]:
+        """Return the nodes that run and that no statistics came from: they are booting, or were a moment ago."""
+        return [node.name for node in self.nodes if node.running and not self.versions.get(node.name)]
+
     def node(self, name: str) -> Node | None:
         """Return one node."""
         return next((node for node in self.nodes if node.name == name), None)
@@ -137,6 +142,19 @@ def parse_node(raw: Mapping[str, Any]) -> Node:
     )
 
 
+def parse_own_word(overview: Mapping[str, Any], alarms: Mapping[str, Any]) -> str:
+    """Return the version that a node reports of itself, empty while it does not serve or has an alarm.
+
+    A node's peers learn its version and its alarms with its first statistics, seconds after it has begun to serve.
+    """
+    node = overview.get("node")
+    serves = any(
+        listener.get("node") == node and str(listener.get("protocol", "")).startswith("amqp")
+        for listener in overview.get("listeners") or ()
+    )
+    return str(overview.get("rabbitmq_version") or "") if serves and alarms.get("status") == "ok" else ""
+
+
 def parse_queue(raw: Mapping[str, Any]) -> Queue | None:
     """Read one entry of /api/queues; None for a queue that is not replicated."""
     if raw.get("type") not in {"quorum", "stream"}:
@@ -164,6 +182,13 @@ def observe(api: Api) -> Cluster:
         queues=tuple(queues),
         versions={str(raw["name"]): version for raw in raw_nodes if (version := rabbit_version(raw))},
     )
+
+
+def observe_own_word(api: Api) -> tuple[str, str]:
+    """Ask a member about itself alone; return its node and its version, the latter empty while it does not serve."""
+    overview = api.get("/overview?columns=node,rabbitmq_version,listeners")
+    _status, alarms = api.request("GET", "/health/checks/local-alarms")
+    return str(overview.get("node")), parse_own_word(overview, alarms if isinstance(alarms, dict) else {})
 
 
 def observe_queues(api: Api) -> list[Queue]:

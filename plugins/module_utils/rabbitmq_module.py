@@ -4,12 +4,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import Cluster, blockers, node_name, observe
+from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import (
+    Cluster,
+    blockers,
+    node_name,
+    observe,
+    observe_own_word,
+)
 from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_api import (
     ADMIN_USER,
     MONITOR_USER,
@@ -81,7 +88,18 @@ class Clients:
     def observe(self) -> Cluster:
         """Ask the local member, and the others when it does not answer (in maintenance mode it does not)."""
         cluster: Cluster = first_answer(self.ordered(), observe)
-        return cluster
+        versions = dict(cluster.versions)
+        monitors = {node_name(name): monitor for name, monitor in self.monitors.items()}
+        for node, monitor in monitors.items():
+            if node not in cluster.silent:
+                continue
+            try:
+                name, version = observe_own_word(monitor)
+            except RabbitmqError:
+                continue  # It stays without a version, which is a blocker.
+            if name == node:
+                versions[node] = version
+        return dataclasses.replace(cluster, versions=versions)
 
 
 def look(clients: Clients, **rules: Any) -> tuple[Cluster | None, list[str]]:

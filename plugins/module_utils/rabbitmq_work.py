@@ -46,6 +46,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq_node im
 
 DENIAL_SECONDS = 6
 HOPELESS_RESTARTS = 3
+# A look costs two processes, of which the boot of a node on a small host notices every one.
+BOOT_POLL_SECONDS = 1.0
 
 
 class Work:
@@ -74,8 +76,10 @@ class Work:
             self.start(clients, state)
         elif self.params["state"] == "restarted":
             self.restart(clients)
-        if self.result["started"] and self.module.check_mode:
-            return
+        if self.result["started"]:
+            if self.module.check_mode:
+                return
+            self.wait_until_booted()
         if wish:
             self.define(clients, wish)
         maintenance = clients.names if self.params["allow_maintenance"] else []
@@ -167,6 +171,13 @@ class Work:
             if said := self.hopeless():
                 raise RabbitmqError(said)
             time.sleep(POLL_SECONDS)
+
+    def wait_until_booted(self) -> None:
+        """Wait until the unit says that the node is up: asking its API all the while would only slow it down."""
+        while unit_state() == "activating" and not self.deadline.over:
+            if restarts() > self.restarts_before and (said := self.hopeless()):
+                raise RabbitmqError(said)
+            time.sleep(BOOT_POLL_SECONDS)
 
     def stop(self, clients: Clients) -> None:
         """Stop the node."""

@@ -27,8 +27,8 @@ options:
       - Debian packages that must be installed, each a name or a dictionary with C(name) and C(version). A version may
         hold shell wildcards.
       - Virtual packages are not supported, because dpkg knows only real ones.
-      - Packages are installed with M(ansible.builtin.apt), without recommended packages, and no service of theirs is
-        started with a default configuration. Left-overs of a dpkg that was killed are completed first.
+      - Packages are installed by C(apt-get), without recommended packages, and no service of theirs is started with a
+        default configuration. Left-overs of a dpkg that was killed are completed first.
     type: list
     elements: raw
     default: []
@@ -191,11 +191,6 @@ options:
     description: Internal, the contents of all files in one opaque value that is in no log. Set by the action plugin.
     type: str
     default: ''
-  _installed:
-    description: Internal, what apt has installed for this task. Set by the action plugin.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Changes nothing and predicts, also when packages, users and units are still missing.
@@ -303,9 +298,10 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_files import converge_paths, remove_path
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_packages import (
     check_packages,
+    install_missing,
     units_of_those_ahead,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import hold, release
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import release
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_systemctl import Units, disable
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import secret_words
 
@@ -325,24 +321,17 @@ def main() -> None:
 
 
 def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanity wants no typing import here
-    """Converge everything, or stop where apt has to take over."""
+    """Converge everything."""
     contents = unpack_contents(params["_contents"])
+    packages = params["packages"] + params["packages_ahead"]
     if not run.check:
-        release(expired_only=not params["_installed"])
-    check_packages(params["packages"] + params["packages_ahead"], run)
+        release(expired_only=True)
+    check_packages(packages, run)
     converge_paths(params, contents, "before_packages", run)
-    if run.missing_packages and not run.check:
-        if params["_installed"]:
-            raise HostStateError(
-                f"packages {', '.join(run.missing_packages)}: expected apt to install them, found them still missing:"
-                " give the names of real packages, virtual ones are not supported"
-            )
-        hold()
-        run.changed = True
-        return
     if run.missing_packages:
         run.changed = True
-    if units := units_of_those_ahead(params["_installed"], params["packages"]):
+    installed = install_missing(packages, run)
+    if units := units_of_those_ahead(installed, params["packages"]):
         disable(units)
     for entry in params["absent"]:
         remove_path(entry, run)

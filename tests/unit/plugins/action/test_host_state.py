@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.stateful.plugins.action.host_state import given, merge
+from ansible_collections.holdfast.stateful.plugins.action.host_state import given
 
 CHECKOUT = Path(__file__).resolve().parents[4]
 
@@ -170,19 +170,6 @@ def test_an_undefined_variable_is_named(sandbox: Sandbox) -> None:
     assert code == 2
     assert "no_such_variable" in output
     assert list(sandbox.target.iterdir()) == []
-
-
-def test_merge_joins_the_calls_around_apt() -> None:
-    first = {"changed": True, "changed_files": ["/a"], "missing_packages": ["p"], "dpkg_repaired": True, "absent": []}
-    last = {"changed": False, "changed_files": ["/b", "/a"], "missing_packages": [], "absent": ["/c"], "failed": False}
-    assert merge(first, last) == {
-        "changed": True,
-        "changed_files": ["/a", "/b"],
-        "missing_packages": ["p"],
-        "dpkg_repaired": True,
-        "absent": ["/c"],
-        "failed": False,
-    }
 
 
 def test_given_leaves_out_nulls_only() -> None:

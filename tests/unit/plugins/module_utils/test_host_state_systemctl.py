@@ -91,9 +91,45 @@ def test_nothing_to_do_is_one_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_first_start(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeSystemd(a=table(ActiveState="inactive", UnitFileState="disabled"))
-    run = converge(monkeypatch, fake, entry("a"))
-    assert fake.verbs == ["enable a.service", "start a.service"]
+    run = converge(monkeypatch, fake, entry("a"), run=Run(want_diff=True))
+    assert fake.verbs == ["enable --no-reload a.service", "daemon-reload", "start a.service"]
     assert (run.started_units, run.changed_units) == (["a.service"], ["a.service"])
+    assert run.diff[0]["before"] == "disabled, inactive\n"
+
+
+def test_units_are_enabled_together_and_systemd_reads_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSystemd(a=table(UnitFileState="disabled", NeedDaemonReload="yes"), b=table(UnitFileState="disabled"))
+    assert converge(monkeypatch, fake, entry("a"), entry("b")).changed_units == ["a.service", "b.service"]
+    assert fake.verbs == ["enable --no-reload a.service b.service", "daemon-reload"]
+
+
+def test_what_can_not_be_enabled_says_so_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeSystemd(a=table(UnitFileState="disabled"))
+    fake.failing = {"enable"}
+    with pytest.raises(HostStateError, match=r"a\.service: expected systemctl enable to succeed"):
+        converge(monkeypatch, fake, entry("a"))
+
+
+@pytest.mark.parametrize(("kind", "looks"), [("notify", 1), ("oneshot", 1), ("", 1), ("simple", 3)])
+def test_only_a_service_that_says_nothing_of_itself_is_watched(
+    monkeypatch: pytest.MonkeyPatch, kind: str, looks: int
+) -> None:
+    moments = iter([0.0, 0.1, 0.2, 9.0])
+    monkeypatch.setattr(systemctl, "SETTLE_SECONDS", 0.6)
+    monkeypatch.setattr(systemctl.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(systemctl.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(systemctl, "clock_offset", lambda: 0.0)
+    seen: list[tuple[str, ...]] = []
+    fake = FakeSystemd(a=table(ActiveState="inactive", Type=kind))
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        seen.append(words)
+        return fake(*words)
+
+    monkeypatch.setattr(systemctl, "call", call)
+    systemctl.Units([entry("a")], set(), Run()).converge()
+    started = next(at for at, words in enumerate(seen) if words[1] == "start")
+    assert len([words for words in seen[started:] if words[1] == "show"]) == looks
 
 
 def test_check_mode_only_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.rabbitmq import 
     node_name,
     observe,
     parse_node,
+    parse_own_word,
     parse_queue,
     series,
     stop_blockers,
@@ -158,3 +159,29 @@ def test_observe() -> None:
 def test_hidden_queues_are_not_taken_for_healthy_ones() -> None:
     with pytest.raises(UnreachableError, match="expected to see all 2 queues"):
         observe(FakeApi(2))  # type: ignore[arg-type]
+
+
+def listener(protocol: str, node: str = A) -> dict[str, str]:
+    return {"node": node, "protocol": protocol}
+
+
+@pytest.mark.parametrize(
+    ("listeners", "alarms", "version"),
+    [
+        ([listener("amqp/ssl"), listener("clustering")], {"status": "ok"}, "4.0.5"),
+        ([listener("clustering"), listener("https")], {"status": "ok"}, ""),
+        ([listener("amqp/ssl", B)], {"status": "ok"}, ""),
+        ([listener("amqp/ssl")], {"status": "failed", "reason": "resource alarm(s) in effect"}, ""),
+        ([listener("amqp/ssl")], {}, ""),
+        ([], {"status": "ok"}, ""),
+    ],
+)
+def test_a_node_without_statistics_serves_when_it_says_so_itself(
+    listeners: list[dict[str, str]], alarms: dict[str, str], version: str
+) -> None:
+    overview = {"node": A, "rabbitmq_version": "4.0.5", "listeners": listeners}
+    assert parse_own_word(overview, alarms) == version
+
+
+def test_only_a_running_node_can_be_silent() -> None:
+    assert cluster({C: {"running": False}}, versions={A: "4.0.5"}).silent == [B]

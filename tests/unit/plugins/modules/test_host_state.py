@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,6 @@ def parameters(tmp_path: Path, **options: Any) -> dict[str, Any]:
         "units": [],
         "_contents": pack_contents({str(tmp_path / "early"): b"e", str(tmp_path / "late"): b"l"}),
         "packages_ahead": [],
-        "_installed": [],
         **options,
     }
 
@@ -93,23 +93,80 @@ def test_all_in_one_call(tmp_path: Path) -> None:
     assert not run.changed
 
 
-@pytest.mark.usefixtures("status")
-def test_missing_packages_stop_after_the_early_files(tmp_path: Path) -> None:
+class Apt:
+    """Takes the place of apt-get: writes down what it was asked, and installs unless it is told to fail."""
+
+    def __init__(self, tmp_path: Path, status: Path) -> None:
+        self.status, self.early, self.late = status, tmp_path / "early", tmp_path / "late"
+        self.verbs: list[str] = []
+        self.said = ""
+
+    def __call__(self, *words: str, timeout: float) -> subprocess.CompletedProcess[str]:
+        assert timeout > 0
+        self.verbs.append(words[1])
+        if words[1] == "install":
+            assert policy.is_ours(), "nothing may start while packages are installed"
+            assert self.early.exists(), "packages read the early files"
+            assert not self.late.exists(), "the other files may belong to users that come with the packages"
+            if self.said:
+                return subprocess.CompletedProcess(words, 100, "", self.said)
+            with self.status.open("a") as handle:
+                for name in words[words.index("--") + 1 :]:
+                    handle.write(f"\nPackage: {name}\nStatus: install ok installed\nVersion: 1\n")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+
+@pytest.fixture
+def apt(tmp_path: Path, status: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
+    fake = Apt(tmp_path, status)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    os.utime(lists, (0, 0))
+    monkeypatch.setattr(packages, "LISTS_DIRECTORY", str(lists))
+    monkeypatch.setattr(packages, "call", fake)
+    return fake
+
+
+def test_missing_packages_are_installed_between_the_early_files_and_the_others(tmp_path: Path, apt: Apt) -> None:
     run = Run()
     host_state.converge(parameters(tmp_path, packages=["there", "new"]), run)
     assert run.missing_packages == ["new"]
-    assert run.changed_files == [str(tmp_path / "early")]
-    assert not (tmp_path / "late").exists()
-    assert policy.is_ours()
-
-
-@pytest.mark.usefixtures("status")
-def test_the_policy_outlives_a_killed_run_and_ends_with_the_one_that_repeats_it(tmp_path: Path) -> None:
-    host_state.converge(parameters(tmp_path, packages=["there", "new"]), Run())
-    host_state.converge(parameters(tmp_path, packages=["there"]), Run())
-    assert policy.is_ours(), "another role's call comes while the killed run's apt may still be at work"
-    host_state.converge(parameters(tmp_path, packages=["there"], _installed=["there"]), Run())
+    assert run.changed_files == [str(tmp_path / "early"), str(tmp_path / "late")]
+    assert apt.verbs == ["update", "install"]
     assert not (tmp_path / "policy").exists()
+    (tmp_path / "late").unlink()
+    host_state.converge(parameters(tmp_path, packages=["there", "new", "newer"]), run)
+    assert apt.verbs == ["update", "install", "install"], "the lists are a second old"
+
+
+def test_the_policy_outlives_an_installation_that_failed(tmp_path: Path, apt: Apt) -> None:
+    apt.said = "E: Failed to fetch https://user:tops3cretvalue@mirror.invalid/x.deb  404  Not Found"
+    with pytest.raises(HostStateError, match="packages new: expected apt-get to install them") as caught:
+        host_state.converge(parameters(tmp_path, packages=["new"]), Run())
+    assert "tops3cretvalue" not in str(caught.value)
+    host_state.converge(parameters(tmp_path, packages=["there"]), Run())
+    assert policy.is_ours(), "another role's call comes while an apt may still be at work"
+    apt.said = ""
+    (tmp_path / "late").unlink()
+    host_state.converge(parameters(tmp_path, packages=["new"]), Run())
+    assert not (tmp_path / "policy").exists()
+
+
+def test_lists_that_are_an_hour_old_get_a_second_chance(tmp_path: Path, apt: Apt) -> None:
+    os.utime(packages.LISTS_DIRECTORY)
+    apt.said = "404 Not Found"
+    with pytest.raises(HostStateError, match="404 Not Found"):
+        host_state.converge(parameters(tmp_path, packages=["new"]), Run())
+    assert apt.verbs == ["install", "update", "install"]
+
+
+def test_virtual_packages_are_refused(tmp_path: Path, apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        packages, "install", lambda names, sources_changed: apt.verbs.append(f"{names} {sources_changed}")
+    )
+    with pytest.raises(HostStateError, match="virtual ones are not supported"):
+        host_state.converge(parameters(tmp_path, packages=["new"]), Run())
+    assert apt.verbs == ["['new'] False"]
 
 
 @pytest.mark.usefixtures("status")
@@ -122,27 +179,17 @@ def test_check_mode_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "lib").exists()
 
 
-@pytest.mark.usefixtures("status")
-def test_packages_that_apt_did_not_bring(tmp_path: Path) -> None:
-    with pytest.raises(HostStateError, match="expected apt to install them"):
-        host_state.converge(parameters(tmp_path, packages=["virtual"], _installed=["virtual"]), Run())
-
-
-@pytest.mark.usefixtures("status")
-def test_packages_ahead_come_along_and_stay_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_ahead_come_along_and_stay_disabled(tmp_path: Path, apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
     disabled: list[str] = []
     monkeypatch.setattr(host_state, "disable", disabled.extend)
     monkeypatch.setattr(packages, "INFO_DIRECTORY", str(tmp_path))
+    (tmp_path / "ahead.list").write_text("/usr/lib/systemd/system/ahead.service\n")
     run = Run()
     host_state.converge(parameters(tmp_path, packages_ahead=["ahead"]), run)
-    assert run.missing_packages == ["ahead"]
-    with (tmp_path / "status").open("ab") as handle:
-        handle.write(b"\nPackage: ahead\nStatus: install ok installed\nVersion: 1\n")
-    (tmp_path / "ahead.list").write_text("/usr/lib/systemd/system/ahead.service\n")
-    host_state.converge(parameters(tmp_path, packages_ahead=["ahead"], _installed=["ahead"]), Run())
-    assert disabled == ["ahead.service"]
+    assert (run.missing_packages, disabled) == (["ahead"], ["ahead.service"])
     host_state.converge(parameters(tmp_path, packages_ahead=["ahead"]), Run())
     assert disabled == ["ahead.service"], "a later run leaves the units to their role"
+    assert apt.verbs == ["update", "install"]
 
 
 @pytest.mark.usefixtures("status")
