@@ -60,7 +60,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Keep the collector of garbage off what is there: in a fork it would copy every page that it looks at."""
         del play
-        gc.collect()
         gc.freeze()
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
