@@ -72,13 +72,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         missing = first.get("missing_packages")
         if first.get("failed") or not missing or self._task.check_mode:
             return first
-        apt_sources_changed = any(path.startswith("/etc/apt/") for path in first["changed_files"])
+        # Also when it was another run that changed them, and was killed before apt read them.
+        unread = first.get("lists_older") or any(path.startswith("/etc/apt/") for path in first["changed_files"])
         apt: dict[str, Any] = self._execute_module(
             module_name="ansible.builtin.apt",
             module_args={
                 **APT_ARGUMENTS,
                 "name": list(missing),
-                "cache_valid_time": 0 if apt_sources_changed else CACHE_SECONDS,
+                "cache_valid_time": 0 if unread else CACHE_SECONDS,
             },
             task_vars=task_vars,
         )

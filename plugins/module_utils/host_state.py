@@ -108,6 +108,7 @@ class Run:
     daemon_reloaded: bool = False
     missing_packages: list[str] = field(default_factory=list)
     dpkg_repaired: bool = False
+    lists_older: bool = False
     absent: list[str] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -146,6 +147,7 @@ class Run:
             "daemon_reloaded": self.daemon_reloaded,
             "missing_packages": self.missing_packages,
             "dpkg_repaired": self.dpkg_repaired,
+            "lists_older": self.lists_older,
             "absent": self.absent,
         }
         if self.want_diff:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH123, PTH207, PTH208
+# ruff: noqa: PTH110, PTH112, PTH116, PTH123, PTH207, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """The state of Debian packages, read from dpkg's own file in milliseconds, and the repair of a killed dpkg."""
@@ -23,6 +23,9 @@ STATUS_FILE = "/var/lib/dpkg/status"
 UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
 INFO_DIRECTORY = "/var/lib/dpkg/info"
 LOCK_FILE = "/var/lib/dpkg/lock-frontend"
+# Where apt's sources are declared, Holdfast's mirror included, and where it keeps what it read from them.
+SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/holdfast.sources.d")
+LISTS = "/var/lib/apt/lists"
 LOCK_TIMEOUT = 300
 REPAIR_TIMEOUT = 900
 
@@ -114,6 +117,16 @@ def read_status() -> bytes:
         ) from error
 
 
+def lists_are_older() -> bool:
+    """Say whether apt has not read its sources since they were changed, by whomever."""
+    newest = 0.0
+    for place in SOURCES:
+        for path in (place, *glob.glob(f"{place}/*")):
+            if os.path.exists(path):
+                newest = max(newest, os.stat(path).st_mtime)
+    return not os.path.isdir(LISTS) or os.stat(LISTS).st_mtime < newest
+
+
 def interrupted(status: bytes) -> bool:
     """Say whether a dpkg was killed: a package half-way, or unmerged notes in its updates directory."""
     if _BROKEN.search(status):
@@ -188,4 +201,5 @@ def check_packages(entries: list[Any], run: Run) -> None:
             repair()
             lacking = missing(read_status(), wanted)
     run.missing_packages = lacking
+    run.lists_older = bool(lacking) and lists_are_older()
     run.lenient = run.check and bool(lacking)

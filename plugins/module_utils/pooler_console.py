@@ -16,7 +16,7 @@ PATH_DATABASE = "holdfast_path"
 DEADMAN = "holdfast-pgbouncer-deadman"
 # A session that asks for the path names itself, so that logs tell it from applications.
 APPLICATION = "holdfast-switchover"
-# The first PgBouncer that says whether all of it is paused. One before tells it by how it refuses a pause (docs/adr/0081).
+# The first PgBouncer that says whether all of it is paused; one before tells it by how it refuses a pause.
 TELLS_STATE = (1, 19)
 NO_DATABASE = "holdfast_asks_if_all_is_paused"
 

@@ -280,6 +280,10 @@ dpkg_repaired:
   description: Whether the left-overs of a dpkg that was killed were completed.
   returned: always
   type: bool
+lists_older:
+  description: Whether packages were missing and apt had not read its sources since they were changed.
+  returned: always
+  type: bool
 absent:
   description: Files with O(files[].create_only) and O(files[].defer) that do not exist.
   returned: always

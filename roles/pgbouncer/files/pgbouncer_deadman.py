@@ -33,7 +33,7 @@ class Clock:
         self.active = False
 
     def asks_now(self, now: float) -> bool:
-        """Say whether an old PgBouncer is asked again: it logs each such question, so twice in a limit and at its end."""
+        """Say whether an old PgBouncer is asked again: it logs each question, so twice in a limit and at its end."""
         overdue = now - self.since.get("*", now) >= self.limit
         if now - self.asked < self.limit / 2 and not overdue:
             return False
@@ -92,7 +92,7 @@ def whole_mode(cursor: Any, clock: Clock, tells: bool, now: float) -> dict[str, 
     if clock.asks_now(now):
         try:
             cursor.execute(f'PAUSE "{NO_DATABASE}"')
-        except Exception as error:  # noqa: BLE001 - psycopg2 is only on the host
+        except Exception as error:
             if "no such database" not in str(error) and "already suspended/paused" not in str(error):
                 raise
             clock.active = "no such database" in str(error)

@@ -36,9 +36,7 @@ def test_inventory_is_the_lab_unless_told_and_then_from_here_or_the_root(
         project.resolve_inventory(root, "nowhere")
 
 
-def test_the_environment_may_name_the_inventory(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_may_name_the_inventory(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (root / "inventories/other").mkdir()
     monkeypatch.setenv("HOLDFAST_INVENTORY", "inventories/other")

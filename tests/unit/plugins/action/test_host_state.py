@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.stateful.plugins.action import host_state
 from ansible_collections.holdfast.stateful.plugins.action.host_state import given, merge
 
 CHECKOUT = Path(__file__).resolve().parents[4]
@@ -187,3 +189,27 @@ def test_merge_joins_the_calls_around_apt() -> None:
 
 def test_given_leaves_out_nulls_only() -> None:
     assert given({"a": None, "b": False, "c": ""}) == {"b": False, "c": ""}
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds"),
+    [
+        ({"changed_files": ["/etc/x/y"]}, 3600),
+        ({"changed_files": ["/etc/apt/sources.list.d/x.sources"]}, 0),
+        ({"changed_files": [], "lists_older": True}, 0),
+    ],
+)
+def test_apt_reads_its_sources_where_they_changed(first: dict[str, Any], seconds: int) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def execute(module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        del task_vars
+        asked.append((module_name, module_args))
+        return {**first, "missing_packages": ["x"]} if len(asked) == 1 else {"changed_files": []}
+
+    action = object.__new__(host_state.ActionModule)
+    action._task = SimpleNamespace(check_mode=False)
+    action._execute_module = execute
+    action._converge({}, {})
+    assert [name for name, _given in asked] == [host_state.MODULE, "ansible.builtin.apt", host_state.MODULE]
+    assert asked[1][1]["cache_valid_time"] == seconds

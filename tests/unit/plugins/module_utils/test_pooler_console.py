@@ -72,9 +72,7 @@ def old(refuses: str) -> Console:
     return seen
 
 
-@pytest.mark.parametrize(
-    ("refuses", "paused"), [("no such database: x", ()), ("already suspended/paused", ("*",))]
-)
+@pytest.mark.parametrize(("refuses", "paused"), [("no such database: x", ()), ("already suspended/paused", ("*",))])
 def test_an_old_pooler_tells_its_state_by_how_it_refuses(refuses: str, paused: tuple[str, ...]) -> None:
     assert read_state(old(refuses)).paused == paused  # type: ignore[arg-type]
 
