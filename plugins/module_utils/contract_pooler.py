@@ -18,6 +18,8 @@ PATH_CONNECTIONS = 1
 CLIENTS_PER_CONNECTION = 20
 MIB_PER_SECOND = 1
 LOOPBACK = "127.0.0.2"
+# PostgreSQL of a Debian whose PgBouncer keeps no prepared statements between transactions (docs/adr/0081).
+NOT_PREPARED = {"15"}
 
 
 def derive_pooler(view: View, out: Derived) -> None:
@@ -135,4 +137,10 @@ def _config(view: View, out: Derived) -> None:
         ("ignore_startup_parameters", "extra_float_digits", "the JDBC driver sends it, and it changes nothing"),
     )
     for name, value, because in settings:
-        out.put("pooler_config", name, value, because)
+        if name != "max_prepared_statements" or entry.version.series not in NOT_PREPARED:
+            out.put("pooler_config", name, value, because)
+    if entry.version.series in NOT_PREPARED:
+        out.advisories.append(
+            f"PgBouncer 1.18, which comes with PostgreSQL {entry.version.series} on Debian 12, keeps no prepared statements"
+            " between transactions: have drivers not prepare by protocol, or use session_access."
+        )
