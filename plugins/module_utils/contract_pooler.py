@@ -141,6 +141,6 @@ def _config(view: View, out: Derived) -> None:
             out.put("pooler_config", name, value, because)
     if entry.version.series in NOT_PREPARED:
         out.advisories.append(
-            f"PgBouncer 1.18, which comes with PostgreSQL {entry.version.series} on Debian 12, keeps no prepared statements"
-            " between transactions: have drivers not prepare by protocol, or use session_access."
+            "PgBouncer 1.18, which Debian 12 packages, keeps no prepared statements between transactions: have drivers"
+            " not prepare by protocol, or use session_access."
         )
