@@ -54,7 +54,7 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 
 def disable(names: list[str]) -> None:
     """Disable units; those that can't be enabled are passed over."""
-    done = call("systemctl", "disable", "--quiet", "--no-warn", "--", *names)
+    done = call("systemctl", "disable", "--quiet", "--", *names)
     if done.returncode != 0:
         raise HostStateError(
             f"units {', '.join(names)}: expected systemctl to disable them, found {done.stderr.strip()}: correct the"
