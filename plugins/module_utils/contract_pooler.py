@@ -148,6 +148,6 @@ def _config(view: View, out: Derived) -> None:
         )
     if entry.version.series == DEBIAN_12 and budget.planned_outage_ms < DEBIAN_12_MOVE_MS:
         out.advisories.append(
-            f"planned_outage_ms {budget.planned_outage_ms}: Patroni 3.0, which Debian 12 packages, needs about 3 s to hand"
-            " the lead over, so a planned move takes longer than that."
+            f"planned_outage_ms {budget.planned_outage_ms}: Patroni 3.0, which Debian 12 packages, needs about 3 s to"
+            " hand the lead over, so a planned move takes longer than that."
         )
