@@ -52,12 +52,12 @@ def keys(lab1, request):
     shutil.rmtree(folder)
 
 
-def source(key, **changes):
+def source(signer, **changes):
     return {
         "name": "probe",
         "uris": [f"file:{SIGNED}"],
         "suites": ["./"],
-        "key": key,
+        "key": signer,
         "packages": ["holdfast-probe"],
         "release": repository.RELEASE,
         **changes,
