@@ -151,3 +151,16 @@ def test_removed_before_written(tmp_path: Path) -> None:
     run = Run()
     host_state.converge(parameters(tmp_path, absent=[str(tmp_path / "late")]), run)
     assert (tmp_path / "late").read_text() == "l"
+
+
+def test_what_apt_reads_from_goes_before_packages_are_asked_for(
+    tmp_path: Path, status: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del status
+    removed: list[str] = []
+    monkeypatch.setattr(host_state, "remove_path", lambda entry, _run: removed.append(entry))
+    given = {"packages": ["missing"], "absent": ["/etc/apt/apt.conf.d/mirror", "/etc/other/file"]}
+    run = Run()
+    host_state.converge({**parameters(tmp_path), **given}, run)
+    assert run.missing_packages == ["missing"]
+    assert removed == ["/etc/apt/apt.conf.d/mirror"]
