@@ -18,6 +18,9 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.probe import Pro
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
 FULL = bool(os.environ.get("HOLDFAST_FULL"))
+INVENTORY = os.environ.get("HOLDFAST_INVENTORY") or "inventories/lab"
+# The release that the lab's hosts carry, where an expectation depends on it.
+DEBIAN_12 = INVENTORY.endswith("lab-debian12")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -45,12 +48,12 @@ class Playbook:
         return "\n".join(found) or self.output[-3000:]
 
 
-def playbook_argv(name: str, *extra: str, inventory: str | Path = "inventories/lab") -> list[str]:
+def playbook_argv(name: str, *extra: str, inventory: str | Path = INVENTORY) -> list[str]:
     """Return the command line of a playbook, as an operator types it."""
     return [str(BIN / "ansible-playbook"), "-i", str(inventory), f"playbooks/{name}", *extra]
 
 
-def run_playbook(name: str, *extra: str, inventory: str | Path = "inventories/lab", timeout: float = 900.0) -> Playbook:
+def run_playbook(name: str, *extra: str, inventory: str | Path = INVENTORY, timeout: float = 900.0) -> Playbook:
     """Run a playbook and return its result; never raises for a playbook that fails."""
     calls_file = ROOT / ".cache" / f"calls-{os.getpid()}.json"
     calls_file.parent.mkdir(exist_ok=True)

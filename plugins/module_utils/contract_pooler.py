@@ -18,6 +18,10 @@ PATH_CONNECTIONS = 1
 CLIENTS_PER_CONNECTION = 20
 MIB_PER_SECOND = 1
 LOOPBACK = "127.0.0.2"
+# PostgreSQL of Debian 12, which packages PgBouncer 1.18 and Patroni 3.0 with it (docs/adr/0080, 0081).
+DEBIAN_12 = "15"
+# A planned move with that Patroni; measured: 2.2 to 3.0 s.
+DEBIAN_12_MOVE_MS = 3500
 
 
 def derive_pooler(view: View, out: Derived) -> None:
@@ -135,4 +139,15 @@ def _config(view: View, out: Derived) -> None:
         ("ignore_startup_parameters", "extra_float_digits", "the JDBC driver sends it, and it changes nothing"),
     )
     for name, value, because in settings:
-        out.put("pooler_config", name, value, because)
+        if name != "max_prepared_statements" or entry.version.series != DEBIAN_12:
+            out.put("pooler_config", name, value, because)
+    if entry.version.series == DEBIAN_12:
+        out.advisories.append(
+            "PgBouncer 1.18, which Debian 12 packages, keeps no prepared statements between transactions: have drivers"
+            " not prepare by protocol, or use session_access."
+        )
+    if entry.version.series == DEBIAN_12 and budget.planned_outage_ms < DEBIAN_12_MOVE_MS:
+        out.advisories.append(
+            f"planned_outage_ms {budget.planned_outage_ms}: Patroni 3.0, which Debian 12 packages, needs about 3 s to"
+            " hand the lead over, so a planned move takes longer than that."
+        )

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: PTH123, PTH207, PTH208
+# ruff: noqa: PTH110, PTH112, PTH116, PTH123, PTH207, PTH208
 # Strings from the task go straight to system calls: pathlib would only add import time to every call.
 
 """Debian packages: their state, read from dpkg's own file in milliseconds, installation, repair of a killed dpkg."""
@@ -23,11 +23,13 @@ STATUS_FILE = "/var/lib/dpkg/status"
 UPDATES_DIRECTORY = "/var/lib/dpkg/updates"
 INFO_DIRECTORY = "/var/lib/dpkg/info"
 LOCK_FILE = "/var/lib/dpkg/lock-frontend"
+# Where apt's sources are declared, Holdfast's mirror included, and where it keeps what it read from them.
+SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/holdfast.sources.d")
+LISTS_DIRECTORY = "/var/lib/apt/lists"
 LOCK_TIMEOUT = 300
 REPAIR_TIMEOUT = 900
 # Less than the policy holds that keeps services from starting (host_state_policy.HOLD_MINUTES).
 INSTALL_TIMEOUT = 1500
-LISTS_DIRECTORY = "/var/lib/apt/lists"
 # Lists of packages younger than this are not fetched anew.
 LISTS_SECONDS = 3600
 APT_OPTIONS = (
@@ -124,6 +126,16 @@ def read_status() -> bytes:
         raise HostStateError(
             f"{STATUS_FILE}: expected dpkg's status, found {error.strerror}: host_state manages packages on Debian only"
         ) from error
+
+
+def lists_are_older() -> bool:
+    """Say whether apt has not read its sources since they were changed, by whomever."""
+    newest = 0.0
+    for place in SOURCES:
+        for path in (place, *glob.glob(f"{place}/*")):
+            if os.path.exists(path):
+                newest = max(newest, os.stat(path).st_mtime)
+    return not os.path.isdir(LISTS_DIRECTORY) or os.stat(LISTS_DIRECTORY).st_mtime < newest
 
 
 def interrupted(status: bytes) -> bool:
@@ -232,7 +244,9 @@ def install_missing(entries: list[Any], run: Run) -> list[str]:
         return []
     run.changed = True
     hold()
-    install(names, sources_changed=any(path.startswith("/etc/apt/") for path in run.changed_files))
+    changed = any(path.startswith("/etc/apt/") for path in run.changed_files)
+    # Also when it was another run that changed them, and was killed before apt read them.
+    install(names, sources_changed=changed or lists_are_older())
     if lacking := missing(read_status(), normalise_packages(entries)):
         raise HostStateError(
             f"packages {', '.join(lacking)}: expected apt-get to install them, found them still missing: give the names"

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+# The first Patroni that says of a standby whether it streams; before, only the leader's list of WAL senders does.
+TELLS_STREAMING = (3, 0, 4)
 LEADER_ROLES = {"leader", "primary", "master", "standby_leader"}
 SYNC_ROLES = {"sync_standby", "quorum_standby"}
 
@@ -59,11 +62,27 @@ class MemberView:
     error: str | None = None
     own: dict[str, Any] = field(default_factory=dict)
     cluster: dict[str, Any] = field(default_factory=dict)
+    # The leader's WAL senders where somebody else was asked; nothing where they are not known.
+    senders: list[dict[str, Any]] | None = None
 
     @property
     def listed(self) -> list[dict[str, Any]]:
-        """Return the members that this member sees."""
-        return [item for item in self.cluster.get("members") or [] if isinstance(item, dict)]
+        """Return the members that this member sees, each in the words of a Patroni that knows who streams."""
+        found = [item for item in self.cluster.get("members") or [] if isinstance(item, dict)]
+        return found if self.tells_streaming else [{**item, "state": self._state(item)} for item in found]
+
+    @property
+    def tells_streaming(self) -> bool:
+        """Say whether this member's Patroni tells a standby that streams from one that merely runs."""
+        numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", str((self.own.get("patroni") or {}).get("version")))
+        return numbers is None or tuple(int(number) for number in numbers.groups()) >= TELLS_STREAMING
+
+    def _state(self, item: Mapping[str, Any]) -> Any:
+        """Return a member's state; a standby that runs streams if the leader sends to one of its name."""
+        senders = self.own.get("replication") if self.senders is None else self.senders
+        streaming = {row.get("application_name") for row in senders or [] if row.get("state") == "streaming"}
+        standby = item.get("state") == "running" and item.get("role") not in LEADER_ROLES
+        return "streaming" if standby and item.get("name") in streaming else item.get("state")
 
     @property
     def leader(self) -> str | None:

@@ -16,6 +16,9 @@ PATH_DATABASE = "holdfast_path"
 DEADMAN = "holdfast-pgbouncer-deadman"
 # A session that asks for the path names itself, so that logs tell it from applications.
 APPLICATION = "holdfast-switchover"
+# The first PgBouncer that says whether all of it is paused; one before tells it by how it refuses a pause.
+TELLS_STATE = (1, 19)
+NO_DATABASE = "holdfast_asks_if_all_is_paused"
 
 
 class PoolerError(Exception):
@@ -80,6 +83,14 @@ class Session:
         except self.error as error:
             raise PoolerError(f"{self.where}: {command}: {str(error).strip()}") from None
 
+    def version(self) -> tuple[int, ...]:
+        """Return the pooler's version, as every session begins with it."""
+        said = str(self.connection.get_parameter_status("server_version"))
+        found = re.match(r"(\d+)\.(\d+)", said)
+        if not found:
+            raise PoolerError(f"{self.where}: expected a version such as 1.24.1/bouncer, found {said}")
+        return int(found[1]), int(found[2])
+
     def close(self) -> None:
         """End the session."""
         with contextlib.suppress(self.error):
@@ -95,17 +106,31 @@ def quoted(database: str) -> str:
 
 def read_state(session: Session) -> State:
     """Ask a console for everything that a gate needs."""
-    modes = {str(row["key"]): str(row["value"]) for row in session.run("SHOW STATE")}
+    whole = [] if is_active(session) else ["*"]
     rows = session.run("SHOW DATABASES")
     clients = session.run("SHOW CLIENTS")
-    if "active" not in modes:
-        raise PoolerError(f"{session.where}: SHOW STATE: expected the key active, found {sorted(modes)}")
-    whole = [] if modes["active"] == "yes" else ["*"]
     return State(
         tuple(str(row["name"]) for row in rows),
         (*whole, *(str(row["name"]) for row in rows if str(row["paused"]) != "0")),
         any(str(row.get("application_name")) == DEADMAN for row in clients),
     )
+
+
+def is_active(session: Session) -> bool:
+    """Say whether the pooler as a whole is neither paused nor suspended."""
+    if session.version() < TELLS_STATE:
+        try:
+            session.run(f"PAUSE {quoted(NO_DATABASE)}")
+        except PoolerError as error:
+            # It looks whether all is paused before it looks for the database.
+            if "no such database" in str(error) or "already suspended/paused" in str(error):
+                return "no such database" in str(error)
+            raise
+        raise PoolerError(f"{session.where}: expected no database {NO_DATABASE}, found one: remove it")
+    modes = {str(row["key"]): str(row["value"]) for row in session.run("SHOW STATE")}
+    if "active" not in modes:
+        raise PoolerError(f"{session.where}: SHOW STATE: expected the key active, found {sorted(modes)}")
+    return modes["active"] == "yes"
 
 
 def read_path(session: Session) -> str:

@@ -3,20 +3,22 @@
 
 """The function through which poolers look up verifiers, and the two roles around it, converged on the leader.
 
-They live in the database ``postgres``, which no application owns. The function runs as a role that can't log in and
-may read six columns. Only the poolers' role may call it, and it never returns the verifier of a superuser or of a
-replication role.
+They live in the database ``postgres``, which no application owns; for a PgBouncer that can look a login up only in the
+database that it asks for, in each of these (docs/adr/0081). The function runs as a role that can't log in and may read
+six columns. Only the poolers' role may call it, and it never returns the verifier of a superuser or of a replication
+role.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_roles
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import (
+    ObjectsError,
     Step,
     execute,
     leader_session,
@@ -34,6 +36,9 @@ OWNER = "holdfast_pooler_owner"
 FUNCTION = f"{SCHEMA}.lookup(text)"
 COLUMNS = ("rolcanlogin", "rolname", "rolpassword", "rolreplication", "rolsuper", "rolvaliduntil")
 SETTINGS = ["search_path=pg_catalog, pg_temp"]
+# The owner of a database may set a search path for all its sessions; a role's own wins over that.
+LOGIN_SETTINGS = {"search_path": "pg_catalog"}
+HOME = "postgres"
 BODY = (
     "SELECT a.rolname::text, a.rolpassword FROM pg_catalog.pg_authid AS a WHERE a.rolname = wanted"
     " AND a.rolcanlogin AND NOT a.rolsuper AND NOT a.rolreplication AND a.rolpassword LIKE 'SCRAM-SHA-256$%'"
@@ -49,6 +54,7 @@ class Found:
     schema_users: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     function: tuple[str, str, bool, tuple[str, ...], frozenset[str]] | None = None
+    connects: bool = True
 
 
 def create_function(lookup: str) -> str:
@@ -65,10 +71,22 @@ def create_function(lookup: str) -> str:
 
 
 def plan(
-    login: Login, found: Found, roles: Mapping[str, RoleFound], salt: Callable[[], bytes] = lambda: os.urandom(16)
+    login: Login,
+    found: Found,
+    roles: Mapping[str, RoleFound],
+    salt: Callable[[], bytes] = lambda: os.urandom(16),
+    database: str = HOME,
 ) -> list[Step]:
-    """Return everything that differs, in an order that works."""
+    """Return everything that differs, in an order that works; refuse a schema that an application has made first."""
+    if database != HOME and found.schema_owner not in {None, OWNER}:
+        raise ObjectsError(
+            f"database {database}: expected schema {SCHEMA} to belong to {OWNER} or not to exist, found that it belongs"
+            f" to {found.schema_owner}: rename it; nothing was changed there"
+        )
     steps = list(plan_roles([Group(OWNER)], [login], roles, salt))
+    if not found.connects:
+        grant = f"GRANT CONNECT ON DATABASE {quote(database)} TO {quote(login.name)}"
+        steps.append(Step(f"let {login.name} connect to {database}", grant))
     if found.schema_owner is None:
         steps.append(Step(f"create schema {SCHEMA}", f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {quote(OWNER)}"))
     elif found.schema_owner != OWNER:
@@ -89,9 +107,16 @@ def plan(
     return steps
 
 
-def look(cursor: Any) -> Found:
-    """Observe what is there."""
+def look(cursor: Any, name: str) -> Found:
+    """Observe what is there for the poolers' role in the database that the cursor is connected to."""
     found = Found()
+    cursor.execute(
+        "SELECT count(*) FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
+        " WHERE d.datname = current_database() AND a.privilege_type = 'CONNECT'"
+        " AND (a.grantee = 0 OR pg_get_userbyid(a.grantee) = %s)",
+        (name,),
+    )
+    found.connects = cursor.fetchone()[0] > 0
     cursor.execute(
         "SELECT pg_get_userbyid(nspowner), array(SELECT pg_get_userbyid(grantee)::text"
         " FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner)))) FROM pg_namespace WHERE nspname = %s",
@@ -115,10 +140,19 @@ def look(cursor: Any) -> Found:
     return found
 
 
-def converge(port: int, login: Login, check: bool) -> list[str]:
-    """Observe and, unless checking, change what differs; return what was or would be done."""
+def converge(port: int, login: Login, check: bool, databases: Sequence[str] = (HOME,)) -> list[str]:
+    """Observe and, unless checking, change what differs in each database; return what was or would be done."""
+    done: list[str] = []
     with leader_session(port) as cursor:
-        steps = plan(login, look(cursor), postgres_roles.look(cursor))
-        for step in [] if check else steps:
-            execute(cursor, step)
-        return [step.what for step in steps]
+        cursor.execute("SELECT datname::text FROM pg_database")
+        there = {name for (name,) in cursor.fetchall()}
+    for database in databases:
+        # One that is missing in check mode was reported already, and what would be inside can't be compared.
+        if check and database not in there:
+            continue
+        with leader_session(port, database) as cursor:
+            steps = plan(login, look(cursor, login.name), postgres_roles.look(cursor), database=database)
+            for step in [] if check else steps:
+                execute(cursor, step)
+            done += [step.what if database == HOME else f"{database}: {step.what}" for step in steps]
+    return done

@@ -64,9 +64,28 @@ def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: fl
     api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
     try:
         view = MemberView(name, None, api.get("/patroni"), api.get("/cluster"))
+        if not view.tells_streaming:
+            view.senders = senders_of(view, contract, tls, timeout)
         if view.cluster.get("pause"):
             view.cluster["paused_until"] = deadline_of(api.get("/config"))
         return view, api.ask("GET", "/history")[1]
+    finally:
+        api.connection.close()
+
+
+def senders_of(view: MemberView, contract: Mapping[str, Any], tls: Tls, timeout: float) -> list[dict[str, Any]]:
+    """Ask the leader to whom it sends WAL, for a Patroni that doesn't say of itself whether it streams.
+
+    A leader that doesn't answer sends to nobody as far as anybody can tell.
+    """
+    addresses = [member["address"] for member in contract["members"] if str(member["name"]) == view.leader]
+    if not addresses:
+        return []
+    api = Api(addresses[0], int(contract["settings"]["restapi_port"]), tls.context(), timeout)
+    try:
+        return list(api.get("/patroni").get("replication") or [])
+    except PatroniError:
+        return []
     finally:
         api.connection.close()
 

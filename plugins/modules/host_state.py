@@ -15,7 +15,7 @@ description:
   - Compares everything a role keeps on a host with what it should be, and converges it. A run that has nothing to do
     costs one remote call, a run that installs packages costs three.
   - The order is packages, O(absent), O(directories), O(files), O(units). Entries with C(stage) V(before_packages) come
-    before the packages.
+    before the packages, and so does what O(absent) names below C(/etc/apt).
   - What needs a reload or a restart is observed (file time against unit time), not remembered by a handler, so a run
     that was killed between a write and a reload is completed by the next one.
   - Templates are rendered on the controller, as M(ansible.builtin.template) does.
@@ -293,6 +293,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
     INTERNAL_SPEC,
     HostStateError,
     Run,
+    normalise_absent,
     unpack_contents,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_files import converge_paths, remove_path
@@ -327,6 +328,10 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
     if not run.check:
         release(expired_only=True)
     check_packages(packages, run)
+    # What tells apt where packages come from goes before packages are asked for.
+    for entry in params["absent"]:
+        if normalise_absent(entry)[0].startswith("/etc/apt/"):
+            remove_path(entry, run)
     converge_paths(params, contents, "before_packages", run)
     if run.missing_packages:
         run.changed = True

@@ -90,6 +90,11 @@ options:
   pooler_password:
     description: Password of O(pooler).
     type: str
+  pooler_databases:
+    description: Databases in which poolers look up verifiers. Each gets the function.
+    type: list
+    elements: str
+    default: [postgres]
   known:
     description: Roles and schemas of Holdfast itself, which are no drift.
     type: list
@@ -244,8 +249,8 @@ def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: 
     outcome = converge(params["port"], wanted, check)
     changes = [*outcome.changes]
     if params["pooler"]:
-        lookup = Login(params["pooler"], params["pooler_password"])
-        changes += postgres_pooler.converge(params["port"], lookup, check)
+        lookup = Login(params["pooler"], params["pooler_password"], settings=postgres_pooler.LOGIN_SETTINGS)
+        changes += postgres_pooler.converge(params["port"], lookup, check, params["pooler_databases"])
     result.update(object_changes=changes, drift=outcome.drift, objects_seen=True)
     if changes:
         result["changed"] = True
@@ -272,6 +277,7 @@ def main() -> None:
             "monitor": {"type": "str"},
             "pooler": {"type": "str"},
             "pooler_password": {"type": "str", "no_log": True},
+            "pooler_databases": {"type": "list", "elements": "str", "default": ["postgres"]},
             "known": {"type": "list", "elements": "str", "default": []},
         },
         required_together=[OBJECTS, ("pooler", "pooler_password")],

@@ -22,7 +22,7 @@ def services(inventory: Path) -> set[str]:
     return set(yaml.safe_load(text)["service_catalog"])
 
 
-@pytest.mark.parametrize("name", ["lab", "example"])
+@pytest.mark.parametrize("name", ["lab", "lab-debian12", "example"])
 def test_catalog_is_valid(name: str, root: Path, ansible: dict[str, str]) -> None:
     inventory = root / "inventories" / name
     done = check_catalog(inventory, root, ansible)
@@ -36,7 +36,7 @@ def test_example_shows_every_engine(root: Path) -> None:
     assert {entry["engine"] for entry in catalog.values()} == {"postgres", "redis", "rabbitmq"}
 
 
-@pytest.mark.parametrize("name", ["lab", "example"])
+@pytest.mark.parametrize("name", ["lab", "lab-debian12", "example"])
 def test_inventory_says_where_secrets_and_certificates_are_kept(name: str, root: Path, ansible: dict[str, str]) -> None:
     """Without the two variables site.yml stops at the first secret."""
     command = ["ansible-inventory", "--inventory", str(root / "inventories" / name), "--list"]

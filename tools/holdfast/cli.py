@@ -54,7 +54,10 @@ def _common(top: bool) -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
     group = parent.add_argument_group("global options")
     group.add_argument(
-        "-i", "--inventory", default=default, metavar="PATH", help="inventory (default: inventories/lab)"
+        *("-i", "--inventory"),
+        default=default,
+        metavar="PATH",
+        help="inventory (default: HOLDFAST_INVENTORY, else inventories/lab)",
     )
     group.add_argument(
         "--artifacts", default=default, metavar="DIR", help="make the run folder in DIR (default: .holdfast/runs)"

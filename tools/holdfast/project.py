@@ -32,16 +32,18 @@ def find_root() -> Path:
 def resolve_inventory(root: Path, given: str | None) -> str:
     """The inventory as an absolute path; a list such as ``host1,host2,`` is returned as it is.
 
-    A relative path is looked up from the caller's folder first, then from the root.
+    A relative path is looked up from the caller's folder first, then from the root. Without one ``HOLDFAST_INVENTORY``
+    names it, else it is the lab.
 
     Raises:
         InputError: there is no such file or folder.
     """
     if given and "," in given:
         return given
-    wanted = Path(given or DEFAULT_INVENTORY).expanduser()
+    told = given or os.environ.get("HOLDFAST_INVENTORY")
+    wanted = Path(told or DEFAULT_INVENTORY).expanduser()
     places = [wanted] if wanted.is_absolute() else [Path.cwd() / wanted, root / wanted]
-    if given is None:
+    if not told:
         places = [root / wanted]
     for place in places:
         if place.exists():

@@ -11,6 +11,8 @@ import testinfra
 
 UNITS = {"postgres": "patroni.service", "redis": "redis-server.service", "rabbitmq": "rabbitmq-server.service"}
 SERVICES = {"orders-db": "postgres", "sessions": "redis", "events": "rabbitmq"}
+if harness.DEBIAN_12:
+    SERVICES = {"orders-db": "postgres"}
 
 
 @pytest.fixture(scope="module")

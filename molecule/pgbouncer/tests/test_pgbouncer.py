@@ -11,6 +11,8 @@ import testinfra
 
 CONSOLE = "runuser -u postgres -- psql -XAtq -h /run/pgbouncer -p 6432 -U pgbouncer pgbouncer -c "
 DEADMAN = 20  # four times the lab's planned_outage_ms
+# PgBouncer 1.18 of Debian 12 doesn't tell whether all of it is paused: its dead-man asks only twice in that time.
+NOTICED = DEADMAN / 2 if harness.DEBIAN_12 else 0
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +62,19 @@ def test_the_second_name_leads_to_replicas(target):
                 session.execute("create table nothing (n int)")
 
 
+@pytest.mark.skipif(harness.DEBIAN_12, reason="PgBouncer 1.18 keeps no prepared statements (docs/adr/0081)")
 def test_prepared_statements_survive_the_pool(target):
     with connect(target) as one, connect(target) as other:
         for number in range(20):
             for session in (one, other):
                 assert session.execute("select %s::int", (number,), prepare=True).fetchone()[0] == number
+
+
+def test_statements_that_are_not_prepared_go_to_any_server(target):
+    with connect(target, prepare_threshold=None) as one, connect(target, prepare_threshold=None) as other:
+        for number in range(20):
+            for session in (one, other):
+                assert session.execute("select %s::int", (number,)).fetchone()[0] == number
 
 
 def test_many_clients_share_few_servers(target, host):
@@ -81,16 +91,16 @@ def test_many_clients_share_few_servers(target, host):
     [
         ({"sslmode": "disable"}, "SSL required"),
         ({"password": "wrong"}, "SASL authentication failed|password authentication failed"),
-        ({"user": "postgres"}, "no such user|no authentication method"),
-        ({"user": "nobody_at_all"}, "no such user|no authentication method"),
-        ({"user": "replicator"}, "no such user|no authentication method"),
-        ({"user": "holdfast_pooler"}, "no authentication method|authentication failed"),
-        ({"user": "holdfast_monitor"}, "no authentication method|authentication failed"),
-        ({"dbname": "postgres"}, "no such database|no authentication method|authentication failed"),
-        ({"dbname": "holdfast_path"}, "no authentication method"),
-        ({"dbname": "holdfast_auth"}, "no authentication method"),
-        ({"dbname": "pgbouncer"}, "not allowed|no authentication method"),
-        ({"dbname": "pgbouncer", "user": "holdfast_pooler_admin"}, "no authentication method"),
+        ({"user": "postgres"}, "no such user|no authentication method|login rejected"),
+        ({"user": "nobody_at_all"}, "no such user|no authentication method|login rejected"),
+        ({"user": "replicator"}, "no such user|no authentication method|login rejected"),
+        ({"user": "holdfast_pooler"}, "no authentication method|login rejected|authentication failed"),
+        ({"user": "holdfast_monitor"}, "no authentication method|login rejected|authentication failed"),
+        ({"dbname": "postgres"}, "no such database|no authentication method|login rejected|authentication failed"),
+        ({"dbname": "holdfast_path"}, "no authentication method|login rejected"),
+        ({"dbname": "holdfast_auth"}, "no authentication method|login rejected"),
+        ({"dbname": "pgbouncer"}, "not allowed|no authentication method|login rejected"),
+        ({"dbname": "pgbouncer", "user": "holdfast_pooler_admin"}, "no authentication method|login rejected"),
     ],
 )
 def test_everything_else_is_refused(target, change, said):
@@ -174,10 +184,11 @@ def serves(target, address, database="orders"):
 def test_whatever_was_paused_by_hand_resumes(one, target, command):
     begin = time.monotonic()
     one.check_output(CONSOLE + f"'{command}'")
-    harness.wait_for(f"service after {command}", lambda: serves(target, own_address(one, target)), DEADMAN + 10)
+    address, most = own_address(one, target), DEADMAN + (0 if '"' in command else NOTICED)
+    harness.wait_for(f"service after {command}", lambda: serves(target, address), most + 10)
     waited = time.monotonic() - begin
     print(f"{command}: resumed after {waited:.1f} s of {DEADMAN} s")
-    assert DEADMAN - 2 <= waited <= DEADMAN + 5
+    assert DEADMAN - 2 <= waited <= most + 5
 
 
 def test_a_dead_man_that_is_killed_comes_back_and_still_resumes(one, target):

@@ -16,7 +16,7 @@ import yaml
 SERVICE = "orders-db"
 READ_WRITE = 5000
 HERE = Path(__file__).resolve().parents[1]
-CATALOG = harness.ROOT / "inventories/lab/group_vars/all/service_catalog.yml"
+CATALOG = harness.ROOT / harness.INVENTORY / "group_vars/all/service_catalog.yml"
 
 
 class Cluster:
@@ -36,7 +36,7 @@ class Cluster:
         if login not in self.passwords:
             done = subprocess.run(
                 [
-                    str(harness.BIN / "ansible"), "-i", "inventories/lab", "localhost", "-m", "ansible.builtin.debug",
+                    str(harness.BIN / "ansible"), "-i", harness.INVENTORY, "localhost", "-m", "ansible.builtin.debug",
                     "-a", f"msg={{{{ lookup('holdfast.stateful.secret', '{SERVICE}/{login}') }}}}",
                 ],
                 cwd=harness.ROOT, env=harness.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -95,7 +95,9 @@ def test_who_is_not_declared_from_here_is_rejected(cluster, user, change):
 )
 def test_the_pooler_rejects_them_too(cluster, user, database):
     password = cluster.password("monitor" if user == "holdfast_monitor" else user)
-    with pytest.raises(psycopg.OperationalError, match=r"no authentication method|authentication failed"):
+    with pytest.raises(
+        psycopg.OperationalError, match=r"no authentication method|login rejected|authentication failed"
+    ):
         cluster.connect(user, database, pooler=True, password=password)
 
 

@@ -22,7 +22,9 @@ SERVICE = "orders-db"
 MOVES = 50 if harness.FULL else 5
 BUDGET = 5.0  # the lab's planned_outage_ms
 DEADMAN = 20  # four times that
-PGBENCH = "/usr/lib/postgresql/17/bin/pgbench"
+PGBENCH = f"/usr/lib/postgresql/{15 if harness.DEBIAN_12 else 17}/bin/pgbench"
+# PgBouncer 1.18 keeps no prepared statements.
+PROTOCOL = "extended" if harness.DEBIAN_12 else "prepared"
 CONSOLE = "runuser -u postgres -- psql -XAq -P footer=off -h /run/pgbouncer -p 6432 -U pgbouncer pgbouncer"
 # Prints the databases that this host's pooler has paused.
 PAUSED = (
@@ -140,7 +142,7 @@ class Pgbench(threading.Thread):
 
     def run(self):
         self.result = self.host.run(
-            f"rm -f /tmp/bench.*; cd /tmp; {self.env} {PGBENCH} -n -c 6 -M prepared -f /root/bench.sql -T 3600 -l"
+            f"rm -f /tmp/bench.*; cd /tmp; {self.env} {PGBENCH} -n -c 6 -M {PROTOCOL} -f /root/bench.sql -T 3600 -l"
             f" --log-prefix=/tmp/bench {self.options}"
         )
 

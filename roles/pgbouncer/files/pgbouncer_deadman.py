@@ -17,6 +17,9 @@ from typing import Any
 
 NAME = "holdfast-pgbouncer-deadman"
 INTERVAL = 0.5
+#: The first PgBouncer with SHOW STATE. One before tells it by how it refuses to pause a database that is not there.
+TELLS_STATE = (1, 19)
+NO_DATABASE = "holdfast_asks_if_all_is_paused"
 
 
 class Clock:
@@ -26,6 +29,16 @@ class Clock:
         """Take the seconds that a pause may last."""
         self.limit = limit
         self.since: dict[str, float] = {}
+        self.asked = float("-inf")
+        self.active = False
+
+    def asks_now(self, now: float) -> bool:
+        """Say whether an old PgBouncer is asked again: it logs each question, so twice in a limit and at its end."""
+        overdue = now - self.since.get("*", now) >= self.limit
+        if now - self.asked < self.limit / 2 and not overdue:
+            return False
+        self.asked = now
+        return True
 
     def overdue(self, paused: Iterable[str], now: float) -> list[str]:
         """Return what has been paused for longer than the limit."""
@@ -66,13 +79,36 @@ def rows(cursor: Any, command: str) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def look(cursor: Any, clock: Clock) -> None:
+def tells_state(version: str) -> bool:
+    """Say whether a pooler of this version has SHOW STATE."""
+    numbers = version.split("/")[0].split(".")
+    return (int(numbers[0]), int(numbers[1])) >= TELLS_STATE
+
+
+def whole_mode(cursor: Any, clock: Clock, tells: bool, now: float) -> dict[str, str]:
+    """Return whether the pooler as a whole is active."""
+    if tells:
+        return {str(row["key"]): str(row["value"]) for row in rows(cursor, "SHOW STATE")}
+    if clock.asks_now(now):
+        try:
+            cursor.execute(f'PAUSE "{NO_DATABASE}"')
+        except Exception as error:
+            if "no such database" not in str(error) and "already suspended/paused" not in str(error):
+                raise
+            clock.active = "no such database" in str(error)
+    return {"active": "yes"} if clock.active else {}
+
+
+def look(cursor: Any, clock: Clock, tells: bool = True) -> None:
     """Observe once, and resume what is overdue."""
-    modes = {str(row["key"]): str(row["value"]) for row in rows(cursor, "SHOW STATE")}
-    for name in clock.overdue(paused_now(modes, rows(cursor, "SHOW DATABASES")), time.monotonic()):
+    now = time.monotonic()
+    modes = whole_mode(cursor, clock, tells, now)
+    for name in clock.overdue(paused_now(modes, rows(cursor, "SHOW DATABASES")), now):
         what = "the pooler" if name == "*" else f"database {name}"
         say(f"{what} was paused for {clock.limit:g} s: resuming it")
         cursor.execute(resume_command(name))
+        if name == "*":
+            clock.active = True
 
 
 def watch(path: str, port: int, clock: Clock) -> None:
@@ -84,10 +120,11 @@ def watch(path: str, port: int, clock: Clock) -> None:
     )
     connection.autocommit = True
     try:
+        tells = tells_state(str(connection.get_parameter_status("server_version")))
         say("watching")
         with connection.cursor() as cursor:
             while True:
-                look(cursor, clock)
+                look(cursor, clock, tells)
                 notify("READY=1\nWATCHDOG=1")
                 time.sleep(INTERVAL)
     finally:

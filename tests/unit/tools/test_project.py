@@ -36,6 +36,16 @@ def test_inventory_is_the_lab_unless_told_and_then_from_here_or_the_root(
         project.resolve_inventory(root, "nowhere")
 
 
+def test_the_environment_may_name_the_inventory(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (root / "inventories/other").mkdir()
+    monkeypatch.setenv("HOLDFAST_INVENTORY", "inventories/other")
+    assert project.resolve_inventory(root, None) == str(root / "inventories/other")
+    assert project.resolve_inventory(root, "inventories/lab") == str(root / "inventories/lab")
+    monkeypatch.setenv("HOLDFAST_INVENTORY", "")
+    assert project.resolve_inventory(root, None) == str(root / "inventories/lab")
+
+
 def test_missing_playbook_is_named(root: Path) -> None:
     with pytest.raises(InputError, match=r"no playbook .*site\.yml"):
         project.find_playbook(root, "site.yml")

@@ -89,3 +89,17 @@ def test_a_query_waits_as_long_as_recovery_was_promised_and_longer_than_any_paus
     assert config["query_wait_timeout"] == 30
     slow = {**ENTRY, "budget": {**ENTRY["budget"], "planned_outage_ms": 20000}}  # type: ignore[dict-item]
     assert resolve("orders-db", slow, HOSTS).to_dict()["settings"]["pooler_config"]["query_wait_timeout"] == 85
+
+
+@pytest.mark.parametrize(("series", "prepared"), [("15", False), ("17", True)])
+def test_an_old_pooler_keeps_no_prepared_statements_and_explain_says_so(series: str, prepared: bool) -> None:
+    contract = resolve("orders-db", {**ENTRY, "version": {"series": series}}, HOSTS).to_dict()
+    assert ("max_prepared_statements" in contract["settings"]["pooler_config"]) is prepared
+    assert any("prepared statements" in text for text in contract["advisories"]) is not prepared
+
+
+@pytest.mark.parametrize(("planned", "told"), [(2000, True), (5000, False)])
+def test_a_budget_that_an_old_patroni_does_not_keep_is_told(planned: int, told: bool) -> None:
+    tight = {**ENTRY["budget"], "planned_outage_ms": planned}  # type: ignore[dict-item]
+    contract = resolve("orders-db", {**ENTRY, "version": {"series": "15"}, "budget": tight}, HOSTS).to_dict()
+    assert any("hand the lead over" in text for text in contract["advisories"]) is told

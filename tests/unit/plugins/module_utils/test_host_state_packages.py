@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -165,3 +166,30 @@ def test_an_apt_that_hangs_is_named(held: Callable[[float], None], monkeypatch: 
     monkeypatch.setattr(packages, "LOCK_TIMEOUT", 0.2)
     with pytest.raises(HostStateError, match="held by another apt or dpkg"):
         packages.wait_for_dpkg()
+
+
+@pytest.mark.parametrize(
+    ("changed", "older"),
+    [("sources.list", True), ("sources.list.d", True), ("sources.list.d/x.sources", True), ("", False)],
+)
+def test_sources_that_apt_has_not_read_are_seen(
+    changed: str, older: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, lists = tmp_path / "sources.list.d", tmp_path / "lists"
+    for path in (folder, lists):
+        path.mkdir()
+    for path in (tmp_path / "sources.list", folder / "x.sources"):
+        path.touch()
+    for path in (tmp_path / "sources.list", folder / "x.sources", folder):
+        os.utime(path, (100, 100))
+    os.utime(lists, (200, 200))
+    if changed:
+        os.utime(tmp_path / changed, (300, 300))
+    monkeypatch.setattr(packages, "SOURCES", (str(tmp_path / "sources.list"), str(folder), str(tmp_path / "none")))
+    monkeypatch.setattr(packages, "LISTS_DIRECTORY", str(lists))
+    assert packages.lists_are_older() is older
+
+
+def test_apt_that_never_read_its_sources_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "LISTS_DIRECTORY", str(tmp_path / "none"))
+    assert packages.lists_are_older()

@@ -46,6 +46,42 @@ def test_a_healthy_cluster() -> None:
     assert (verdict.leader, verdict.sync_standbys, verdict.problems) == ("a", ["b"], [])
 
 
+def as_patroni_3_0_2(seen: list[patroni.MemberView], *streaming: str) -> None:
+    """Say what Patroni 3.0.2 says: standbys run, and only the leader knows to whom it sends."""
+    for view in seen:
+        view.own["patroni"]["version"] = "3.0.2"
+        for item in view.cluster["members"]:
+            item["state"] = "running"
+    seen[0].own["role"] = "master"
+    seen[0].own["replication"] = [
+        {"application_name": name, "state": "streaming" if name in streaming else "catchup"} for name in ("b", "c")
+    ]
+
+
+def test_an_old_patroni_has_its_leader_say_who_streams() -> None:
+    seen = views()
+    as_patroni_3_0_2(seen, "b", "c")
+    assert patroni.judge(seen, "db", 1).healthy
+    assert patroni.choose_candidate(seen[0], True) == ("b", ["c: not a synchronous standby"])
+
+
+@pytest.mark.parametrize("replication", [[], None, [{"application_name": "b", "state": "streaming"}]])
+def test_a_standby_to_which_an_old_leader_does_not_send_is_not_healthy(replication: Any) -> None:
+    seen = views()
+    as_patroni_3_0_2(seen)
+    seen[0].own["replication"] = replication
+    verdict = patroni.judge(seen, "db", 1)
+    assert "c: expected to stream from a, found state running" in verdict.problems
+
+
+def test_a_new_patroni_is_taken_at_its_word() -> None:
+    seen = views()
+    as_patroni_3_0_2(seen, "b", "c")
+    for view in seen:
+        view.own["patroni"]["version"] = "3.0.4"
+    assert not patroni.judge(seen, "db", 1).healthy
+
+
 def silent(seen: list[patroni.MemberView]) -> None:
     seen[2] = patroni.MemberView("c", "timed out")
 

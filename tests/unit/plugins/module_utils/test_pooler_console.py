@@ -21,8 +21,15 @@ class Console:
 
     def __init__(self, **answers: list[dict[str, Any]]) -> None:
         self.answers = answers
+        self.numbers = (1, 24)
+        self.refuses = ""
+
+    def version(self) -> tuple[int, ...]:
+        return self.numbers
 
     def run(self, command: str) -> list[dict[str, Any]]:
+        if command.startswith("PAUSE") and self.refuses:
+            raise PoolerError(f"{self.where}: {command}: {self.refuses}")
         return self.answers[command.split()[-1].lower() if command.startswith("SHOW") else "path"]
 
 
@@ -56,6 +63,24 @@ def test_what_stands_against_a_pause(seen: Console, paused: tuple[str, ...], wat
 def test_a_console_that_does_not_tell_its_state_is_no_observation() -> None:
     with pytest.raises(PoolerError, match=r"h1 .*SHOW STATE"):
         read_state(Console(state=[], databases=[], clients=[]))  # type: ignore[arg-type]
+
+
+def old(refuses: str) -> Console:
+    seen = console(active="not asked")
+    seen.numbers, seen.refuses = (1, 18), refuses
+    seen.answers["path"] = []
+    return seen
+
+
+@pytest.mark.parametrize(("refuses", "paused"), [("no such database: x", ()), ("already suspended/paused", ("*",))])
+def test_an_old_pooler_tells_its_state_by_how_it_refuses(refuses: str, paused: tuple[str, ...]) -> None:
+    assert read_state(old(refuses)).paused == paused  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("refuses", ["admin access needed", ""])
+def test_an_old_pooler_that_answers_something_else_is_no_observation(refuses: str) -> None:
+    with pytest.raises(PoolerError, match=r"h1 "):
+        read_state(old(refuses))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

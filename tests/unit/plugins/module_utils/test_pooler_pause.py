@@ -54,6 +54,9 @@ class Session:
     def __init__(self, member: Member, where: str) -> None:
         self.member, self.where = member, where
 
+    def version(self) -> tuple[int, ...]:
+        return 1, 24
+
     def run(self, command: str) -> list[dict[str, Any]]:
         if self.member.away:
             raise PoolerError(f"{self.where}: connection refused")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import scram_verifier
+from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_pooler
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, scram_verifier
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_pooler import (
     BODY,
     COLUMNS,
@@ -51,6 +54,45 @@ def test_everything_is_made_in_an_order_that_works() -> None:
         "let holdfast_pooler_owner read verifiers",
         "make function holdfast_pooler.lookup(text)",
     ]
+
+
+def test_a_database_that_the_public_was_kept_out_of_lets_it_connect() -> None:
+    found = dataclasses.replace(whole(), connects=False)
+    made = [step.sql for step in plan(LOGIN, found, ROLES, lambda: SALT, "orders")]
+    assert made == ['GRANT CONNECT ON DATABASE "orders" TO "holdfast_pooler"']
+
+
+def test_a_schema_that_an_application_has_made_first_is_refused() -> None:
+    found = dataclasses.replace(whole(), schema_owner="orders_owner")
+    with pytest.raises(ObjectsError, match=r"database orders: .* found that it belongs to orders_owner"):
+        plan(LOGIN, found, ROLES, lambda: SALT, "orders")
+    assert steps(found) == ["give schema holdfast_pooler to holdfast_pooler_owner"]
+
+
+@pytest.mark.parametrize(("check", "asked"), [(False, ["postgres", "orders", "new"]), (True, ["postgres", "orders"])])
+def test_every_database_is_looked_at(check: bool, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Cursor:
+        def execute(self, _sql: str) -> None: ...
+
+        def fetchall(self) -> list[tuple[str]]:
+            return [("postgres",), ("orders",)]
+
+    @contextmanager
+    def session(_port: int, database: str = "postgres") -> Iterator[Cursor]:
+        seen.append(database)
+        yield Cursor()
+
+    done: list[str] = []
+    monkeypatch.setattr(postgres_pooler, "leader_session", session)
+    monkeypatch.setattr(postgres_pooler, "look", lambda _cursor, _name: dataclasses.replace(whole(), connects=False))
+    monkeypatch.setattr(postgres_pooler.postgres_roles, "look", lambda _cursor: ROLES)
+    monkeypatch.setattr(postgres_pooler, "execute", lambda _cursor, step: done.append(step.what))
+    found = postgres_pooler.converge(5432, LOGIN, check, ["orders", "new"])
+    assert seen == asked
+    assert found == [f"{name}: let holdfast_pooler connect to {name}" for name in asked[1:]]
+    assert done == [] if check else [item.partition(": ")[2] for item in found]
 
 
 def with_function(**changes: Any) -> Found:

@@ -45,6 +45,46 @@ def test_a_standby() -> None:
     assert (found["host_role"], found["lag_seconds"], found["problems"]) == ("sync_standby", 0.0, [])
 
 
+@pytest.mark.parametrize(
+    ("senders", "problems"),
+    [
+        ([{"application_name": "b", "state": "streaming"}], []),
+        ([], ["does not stream from the leader: running"]),
+        (None, ["does not stream from the leader: running"]),
+    ],
+)
+def test_a_standby_of_an_old_patroni(
+    senders: list[dict[str, Any]] | None, problems: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [LISTED[0], {**LISTED[1], "state": "running"}]
+    base = {"state": "running", "timeline": 2, "patroni": {"version": "3.0.2"}}
+    answers: dict[str, Any] = {
+        "/patroni": {**base, "role": "replica", "xlog": {"received_location": 5, "replayed_location": 5}},
+        "/cluster": {"members": listed},
+        "/history": HISTORY,
+    }
+
+    class Api:
+        def __init__(self, address: str, *_more: Any) -> None:
+            self.leads, self.connection = address == "192.0.2.1", self
+
+        def get(self, path: str) -> dict[str, Any]:
+            if self.leads and senders is None:
+                raise status.PatroniError("no answer")
+            return {**base, "role": "master", "replication": senders} if self.leads else answers[path]
+
+        def ask(self, _method: str, path: str) -> tuple[int, Any]:
+            return 200, answers[path]
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(status, "Api", Api)
+    monkeypatch.setattr(status.Tls, "context", lambda _self: None)
+    found: dict[str, Any] = {"problems": [], "lag_seconds": None}
+    status.describe(*status.ask(CONTRACT, {"name": "b"}, 1.0), CONTRACT, found)
+    assert (found["host_role"], found["problems"]) == ("sync_standby", problems)
+
+
 def test_a_standby_that_is_cut_off_and_a_pause() -> None:
     listed = [LISTED[0], {**LISTED[1], "role": "replica", "state": "running"}]
     old = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=60)).isoformat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def apt(tmp_path: Path, status: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
     lists.mkdir()
     os.utime(lists, (0, 0))
     monkeypatch.setattr(packages, "LISTS_DIRECTORY", str(lists))
+    monkeypatch.setattr(packages, "SOURCES", (str(tmp_path / "sources.list.d"),))
     monkeypatch.setattr(packages, "call", fake)
     return fake
 
@@ -158,6 +160,13 @@ def test_lists_that_are_an_hour_old_get_a_second_chance(tmp_path: Path, apt: Apt
     with pytest.raises(HostStateError, match="404 Not Found"):
         host_state.converge(parameters(tmp_path, packages=["new"]), Run())
     assert apt.verbs == ["install", "update", "install"]
+
+
+def test_sources_that_apt_has_not_read_are_read_first(tmp_path: Path, apt: Apt) -> None:
+    os.utime(packages.LISTS_DIRECTORY, (time.time() - 60, time.time() - 60))
+    (tmp_path / "sources.list.d").mkdir()
+    host_state.converge(parameters(tmp_path, packages=["new"]), Run())
+    assert apt.verbs == ["update", "install"]
 
 
 def test_virtual_packages_are_refused(tmp_path: Path, apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +207,16 @@ def test_removed_before_written(tmp_path: Path) -> None:
     run = Run()
     host_state.converge(parameters(tmp_path, absent=[str(tmp_path / "late")]), run)
     assert (tmp_path / "late").read_text() == "l"
+
+
+def test_what_apt_reads_from_goes_before_packages_are_asked_for(
+    tmp_path: Path, status: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del status
+    removed: list[str] = []
+    monkeypatch.setattr(host_state, "remove_path", lambda entry, _run: removed.append(entry))
+    given = {"packages": ["missing"], "absent": ["/etc/apt/apt.conf.d/mirror", "/etc/other/file"]}
+    run = Run()
+    host_state.converge({**parameters(tmp_path), **given}, run)
+    assert run.missing_packages == ["missing"]
+    assert removed == ["/etc/apt/apt.conf.d/mirror"]

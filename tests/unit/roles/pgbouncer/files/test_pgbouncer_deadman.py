@@ -25,6 +25,7 @@ class Cursor:
         self.paused: set[str] = set()
         self.commands: list[str] = []
         self.answer: list[tuple[Any, ...]] = []
+        self.asked = 0
         self.description: list[tuple[str]] = []
 
     def execute(self, command: str) -> None:
@@ -33,8 +34,15 @@ class Cursor:
         elif command == "SHOW DATABASES":
             self.description = [("name",), ("paused",)]
             self.answer = [(name, int(name in self.paused)) for name in ("orders", "orders_ro")]
+        elif command.startswith("PAUSE"):
+            self.asked += 1
+            raise RuntimeError(self.refuses())
         else:
             self.commands.append(command)
+
+    def refuses(self) -> str:
+        """Say what a PgBouncer without SHOW STATE answers to a pause of a database that is not there."""
+        return "no such database: x" if self.active == "yes" else "already suspended/paused"
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         return self.answer
@@ -93,6 +101,55 @@ def test_what_is_overdue_is_resumed(
     deadman.look(cursor, clock)
     assert cursor.commands == [said]
     assert "paused for 10 s: resuming" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("version", "tells"), [("1.18.0/bouncer", False), ("1.19.0/bouncer", True), ("1.24.1/bouncer", True), ("2.0", True)]
+)
+def test_which_pooler_has_show_state(version: str, tells: bool) -> None:
+    assert deadman.tells_state(version) is tells
+
+
+def test_a_version_that_cant_be_read_ends_the_session() -> None:
+    with pytest.raises(ValueError, match="None"):
+        deadman.tells_state("None")
+
+
+def looks(cursor: Cursor, clock: Any, moments: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    for moment in moments:
+        monkeypatch.setattr(deadman.time, "monotonic", lambda now=moment: now)
+        deadman.look(cursor, clock, tells=False)
+
+
+def test_an_old_pooler_is_resumed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor, clock = Cursor(), deadman.Clock(10)
+    cursor.active = "no"
+    looks(cursor, clock, [100.0, 104.0, 109.9], monkeypatch)
+    assert cursor.commands == []
+    looks(cursor, clock, [110.0], monkeypatch)
+    assert cursor.commands == ["RESUME"]
+
+
+def test_an_old_pooler_is_asked_twice_in_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor, clock = Cursor(), deadman.Clock(10)
+    looks(cursor, clock, [100.0 + 0.5 * number for number in range(41)], monkeypatch)
+    assert (cursor.asked, cursor.commands) == (5, [])
+
+
+def test_an_old_pooler_that_somebody_resumed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor, clock = Cursor(), deadman.Clock(10)
+    cursor.active = "no"
+    looks(cursor, clock, [100.0, 105.5], monkeypatch)
+    cursor.active = "yes"
+    looks(cursor, clock, [110.0], monkeypatch)
+    assert cursor.commands == []
+
+
+def test_an_old_pooler_that_answers_something_else_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor = Cursor()
+    monkeypatch.setattr(cursor, "refuses", lambda: "admin access needed")
+    with pytest.raises(RuntimeError, match="admin access"):
+        deadman.look(cursor, deadman.Clock(10), tells=False)
 
 
 def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
