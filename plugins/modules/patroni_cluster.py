@@ -124,6 +124,10 @@ active_state:
   description: State of this host's Patroni unit.
   returned: always
   type: str
+has_data:
+  description: Whether this host's data directory holds anything.
+  returned: always
+  type: bool
 start_blocker:
   description: Why Patroni must not start on this host; empty where it may or runs already.
   returned: always
@@ -198,6 +202,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config i
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
     UNIT,
+    DataDirectory,
     HostError,
     read_data_directory,
     start_blocker,
@@ -211,9 +216,8 @@ OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
 
 
-def may_start(params: Mapping) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
+def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
     """Return why Patroni must not start here, asking the consensus store only where there is something to lose."""
-    data = read_data_directory(params["data_dir"])
     if data.entries == 0:
         return ""
     context = Tls(params["ca"], params["cert"], params["key"]).context()
@@ -281,6 +285,7 @@ def main() -> None:
     result: dict = {  # type: ignore[type-arg]
         "changed": False,
         "diff": [],
+        "has_data": True,
         "start_blocker": "",
         "config_changes": {},
         "objects_seen": False,
@@ -290,8 +295,10 @@ def main() -> None:
     who = f"{params['name']} of {params['scope']}"
     try:
         result["active_state"] = active_state(UNIT)
+        data = read_data_directory(params["data_dir"])
+        result["has_data"] = data.entries > 0
         if result["active_state"] != "active":
-            result["start_blocker"] = may_start(params)
+            result["start_blocker"] = may_start(params, data)
         watch = Watch(params)
         watch.wait(params["timeout"])
         if params["require"] == "healthy" and not watch.verdict.healthy:
