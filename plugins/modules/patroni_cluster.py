@@ -78,7 +78,8 @@ options:
   initdb:
     description:
       - Options with which the cluster is made, as Patroni takes them. A live cluster that was made with another
-        encoding, locale or without declared checksums is refused; so is a start on a host that does not have a declared locale.
+        encoding, locale or without declared checksums is refused; so is a start on a host that does not have a declared
+        locale.
     type: list
     elements: raw
     default: []
