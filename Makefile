@@ -13,12 +13,13 @@ help: ## list the targets
 .PHONY: setup
 setup: $(VENV)/.complete ## install what the machine lacks: Debian packages for lab hosts, the virtual environment
 
-$(VENV)/.complete: requirements.lock pyproject.toml tools/dev/install_prerequisites
+$(VENV)/.complete: requirements.lock pyproject.toml tools/dev/install_prerequisites tools/dev/compile_packages
 	tools/dev/install_prerequisites
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -qq --no-compile --require-hashes --requirement requirements.lock
 	$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
+	tools/dev/compile_packages
 	touch $@
 
 .PHONY: demo

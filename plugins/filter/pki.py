@@ -6,21 +6,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 
-# ansible-core depends on this library; it is missing only where Ansible itself is broken, or tested without it.
-try:
+if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-except ImportError as error:
-    MISSING: ImportError | None = error
-else:
-    MISSING = None
 
 
 def _names(certificate: x509.Certificate) -> set[str]:
+    from cryptography import x509
+
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -37,8 +33,12 @@ def certificate_problem(
     Good means: readable, signed by the certificate `authority` (PEM), without a common name, carrying exactly `names`
     (`DNS:…` and `IP:…`) and valid for at least `renew_days` days after `now` (UTC, default the present).
     """
-    if MISSING is not None:
-        raise AnsibleFilterError(f"certificate_problem: {MISSING}; install it where ansible-core is installed")
+    # Every task that uses any filter reads this file, and the library takes longer to load than most tasks to run.
+    try:
+        from cryptography import x509
+        from cryptography.exceptions import InvalidSignature
+    except ImportError as error:
+        raise AnsibleFilterError(f"certificate_problem: {error}; install it where ansible-core is installed") from error
     if not pem.strip():
         return "there is none"
     try:

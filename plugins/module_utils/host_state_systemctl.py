@@ -27,7 +27,13 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units
 
 SYSTEMCTL_TIMEOUT = 600
 SETTLE_SECONDS = 0.6
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"}
+# Without the last, every enable and disable runs update-rc.d as well, which decides nothing where a native unit exists.
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "SYSTEMD_COLORS": "0",
+    "SYSTEMCTL_SKIP_SYSV": "1",
+}
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from ansible.parsing.vault import VaultLib, match_encrypt_secret
 ALPHABET = string.ascii_letters + string.digits
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 MINIMUM_LENGTH = 16
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _cache: dict[str, tuple[tuple[int, int, int], dict[str, str]]] = {}
 
@@ -68,7 +69,7 @@ def read(path: Path, vault_secrets: Any) -> dict[str, str]:
             " encrypted with (vault_password_file); it is left as it is"
         ) from None
     try:
-        table = yaml.safe_load(plain)
+        table = yaml.load(plain, LOADER)  # noqa: S506  # a safe loader, the fast one where libyaml is there
     except yaml.YAMLError:
         table = None
     # The parser's own message would quote the content, so the cause is dropped.
@@ -145,6 +146,8 @@ def store(
 ) -> list[str]:
     """Give some names new secrets and others a value; return the names that changed."""
     check_names([*renew, *values])
+    if not renew and not values:
+        return []
     if check_mode:
         table = read(path, vault_secrets)
         return sorted({*renew, *(name for name, value in values.items() if table.get(name) != value)})
@@ -165,9 +168,10 @@ def ensure(
     check_names(names)
     if length < MINIMUM_LENGTH:
         raise SecretsError(f"length: expected at least {MINIMUM_LENGTH}, found {length}: a short secret can be guessed")
-    if check_mode:
-        table = read(path, vault_secrets)
-        return _difference(path, table, names)
+    # Files are replaced, never written to: what is read without the lock is complete, and mostly nothing is missing.
+    changed, missing = _difference(path, read_cached(path, vault_secrets), names)
+    if check_mode or not changed:
+        return changed, missing
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path):
         table = read(path, vault_secrets)
