@@ -32,6 +32,12 @@ def _dcs(contract: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(contract.get("settings", {}).get("etcd", {}).get("members", []))
 
 
+def _followers(contract: Mapping[str, Any]) -> set[str]:
+    """Return the addresses from which standby clusters on other sites stream."""
+    sites = contract.get("settings", {}).get("standby_sites", [])
+    return {str(member["address"]) for site in sites for member in site["members"]}
+
+
 def services_on_host(contracts: Any, host: str) -> dict[str, str]:
     """Return which service of each engine the host is a member of."""
     checked = _checked(contracts, "services_on_host")
@@ -62,6 +68,8 @@ def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
             if host not in _names(carriers):
                 continue
             sources = inside | (set(contract["clients"]) if endpoint["source"] == "clients" else set())
+            if endpoint["name"] == "postgres":
+                sources |= _followers(contract)
             rule = rules.setdefault(
                 (int(endpoint["port"]), "tcp"),
                 {"port": int(endpoint["port"]), "protocol": "tcp", "sources": [], "comment": ""},

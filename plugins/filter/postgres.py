@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_locale import merged
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import scram_verifier
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_restart_order import (
     OrderError,
@@ -85,6 +86,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "initdb_options": merged,
             "scram_verifier": stable_verifier,
             "postgres_restart_plan": postgres_restart_plan,
             "postgres_rotatable": postgres_rotatable,

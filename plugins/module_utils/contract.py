@@ -19,6 +19,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils import (
     contract_rules_hosts,
     contract_rules_objects,
     contract_rules_version,
+    contract_standby,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS, PROFILES
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placement import endpoints, place
@@ -57,6 +58,7 @@ RULE_MODULES = (
     contract_rules_version,
     contract_postgres,
     contract_redis,
+    contract_standby,
 )
 
 
@@ -177,7 +179,7 @@ def _accept_risks(view: View, found: list[Violation]) -> tuple[list[Violation], 
 def _contract(view: View, advisories: list[str]) -> Contract:
     entry = view.entry
     derived = DERIVE[entry.engine](view)
-    sync = entry.engine == "postgres" and contract_postgres.synchronous(entry.budget)
+    sync = entry.engine == "postgres" and contract_postgres.synchronous_nodes(view) > 0
     voters = view.here.dcs if entry.engine == "postgres" else view.members
     budget = entry.budget
     lag = budget.max_replica_lag_seconds or min(10, budget.rpo_seconds or 10)
@@ -232,7 +234,9 @@ def _topology_decisions(body: Mapping[str, Any]) -> list[Decision]:
         "rabbitmq": "quorum queues accept a message with a majority",
     }[body["engine"]]
     waits = (
-        "an acknowledged write is on more than one host"
+        "a standby cluster acknowledges no write before it is promoted"
+        if "standby_of" in body["settings"]
+        else "an acknowledged write is on more than one host"
         if topology["synchronous"]
         else "an acknowledged write may be on one host only"
     )

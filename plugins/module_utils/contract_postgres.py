@@ -11,6 +11,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placeme
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_pooler import derive_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgres_objects import derive_objects
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import rule
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_standby import derive_standby
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, Problem, View
 
 MIB = 1024 * 1024
@@ -120,6 +121,7 @@ def derive(view: View) -> Derived:
     _parameters(view, out, share)
     derive_pooler(view, out)
     derive_objects(view, out)
+    derive_standby(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
     out.put("etcd", "store", entry.dcs_group, "the group of hosts that carries the consensus store names it")
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")
@@ -182,7 +184,7 @@ def _patroni(view: View, out: Derived) -> None:
         else "rpo_seconds is above 0: when no replica is left, go on alone"
     )
     out.put("patroni", "synchronous_mode_strict", strict, because)
-    nodes = synchronous_nodes(view)
+    nodes = promised_nodes(view)
     because = (
         f"as many replicas as may fail together of {len(view.members)} members"
         if sync
@@ -212,6 +214,11 @@ def leader_death(budget: Budget) -> tuple[str, str]:
 
 
 def synchronous_nodes(view: View) -> int:
+    """Return how many synchronous standbys there are: none while the cluster follows another site."""
+    return 0 if view.entry.standby_of else promised_nodes(view)
+
+
+def promised_nodes(view: View) -> int:
     """Return how many replicas must have a commit: as many as hosts may be lost at once and leave a majority."""
     return max(1, (len(view.members) - 1) // 2) if synchronous(view.entry.budget) else 0
 

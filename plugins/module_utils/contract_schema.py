@@ -28,6 +28,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     DEFAULT_PORTS,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_object_types import objects_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_site_types import site_of, sites_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import (
     AcceptedRisk,
     Budget,
@@ -261,4 +262,6 @@ def _entry(service: str, values: dict[str, Any], raw: Mapping[str, Any]) -> Entr
         given=frozenset(str(key) for key in raw),
         given_ports=frozenset(given_ports),
         objects=objects_of(values["objects"]),
+        standby_of=site_of(values.get("standby_of")),
+        standby_sites=sites_of(values["standby_sites"]),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_object_types import NO_OBJECTS, Objects
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_site_types import Site
 
 GIVEN_NOTHING: frozenset[str] = frozenset()
 
@@ -124,6 +125,8 @@ class Entry:
     given: frozenset[str] = GIVEN_NOTHING
     given_ports: frozenset[str] = GIVEN_NOTHING
     objects: Objects = NO_OBJECTS
+    standby_of: Site | None = None
+    standby_sites: tuple[Site, ...] = ()
 
     @property
     def classes(self) -> frozenset[str]:

@@ -92,8 +92,13 @@ class MemberView:
 
     @property
     def leads(self) -> bool:
-        """Say whether this member says that it takes writes."""
+        """Say whether this member says that it leads: a cluster that takes writes, or a standby cluster."""
         return self.own.get("role") in LEADER_ROLES and self.own.get("state") == "running"
+
+    @property
+    def takes_writes(self) -> bool:
+        """Say whether this member says that it takes writes, which the leader of a standby cluster does not."""
+        return self.leads and self.own.get("role") != "standby_leader"
 
     @property
     def scope(self) -> str:
@@ -211,7 +216,9 @@ def same(current: Any, wanted: Any) -> bool:
         words = {"true": True, "on": True, "yes": True, "1": True}
         words.update({"false": False, "off": False, "no": False, "0": False})
         return words.get(str(current).lower()) is words.get(str(wanted).lower()) is not None
-    return str(current) == str(wanted) and not isinstance(current, (dict, list))
+    if isinstance(current, (dict, list)) or isinstance(wanted, (dict, list)):
+        return bool(current == wanted)
+    return str(current) == str(wanted)
 
 
 def config_patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,11 +37,27 @@ def refuse_bad(patch: Mapping[str, Any], known: Known) -> None:
         raise PatroniError("nothing was changed: " + "; ".join(wrong) + ". Correct the declared parameters")
 
 
+def refuse_role_change(scope: str, current: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse what would promote a standby cluster, or give up the data of a promoted one: neither is a setting."""
+    follows, declared = current.get("standby_cluster"), wanted.get("standby_cluster")
+    if declared and not follows:
+        raise PatroniError(
+            f"nothing was changed: the catalog declares {scope} a standby cluster, and the live one takes writes."
+            " Was it promoted? Then remove standby_of from its entry. It is never made a standby again in place"
+        )
+    if follows and not declared:
+        raise PatroniError(
+            f"nothing was changed: {scope} is a live standby cluster of {follows.get('host')}, and the catalog declares"
+            " none. Promote it with playbooks/promote_standby_cluster.yml, or declare standby_of again"
+        )
+
+
 def send_difference(
     api: Api, scope: str, wanted: Mapping[str, Any], known: Known, result: dict[str, Any], check: bool
 ) -> float:
     """Compare, judge and send; return how many seconds the members need to take note, 0 where nothing was sent."""
     current = api.get("/config")
+    refuse_role_change(scope, current, wanted)
     patch = config_patch(current, wanted)
     result["config_changes"] = patch
     if not patch:

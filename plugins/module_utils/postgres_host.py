@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +77,13 @@ def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope
             f" {data.system_identifier}: it is another cluster. Move it away, then run again"
         )
     return ""
+
+
+def scope_blocker(leader: str | None, names: Sequence[str], scope: str) -> str:
+    """Return why an empty host must not join a scope: its leader is no declared member, so it is another cluster's."""
+    if leader is None or leader in names:
+        return ""
+    return (
+        f"scope {scope}: expected a leader among {', '.join(names)}, found {leader}: another cluster uses this scope in"
+        " the consensus store. Give one of the services another id, or a store of its own; nothing was started"
+    )

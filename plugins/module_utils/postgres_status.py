@@ -111,8 +111,11 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
     status["leader"] = view.leader
     status["members_seen"] = sorted(listed)
     status["leader_since"] = leader_since(view, history)
+    follows = (contract.get("settings") or {}).get("standby_of")
     if view.leads:
         status["host_role"] = "leader"
+        if not view.takes_writes:
+            status["lag_seconds"] = lag_seconds(view.own, {"state": view.own.get("replication_state"), "lag": 0})
     else:
         status["host_role"] = "sync_standby" if own.get("role") in SYNC_ROLES else "replica"
         status["lag_seconds"] = lag_seconds(view.own, own)
@@ -123,6 +126,8 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
         say("no leader is seen")
     if not view.leads and state in RUNNING and own.get("state") != "streaming":
         say(f"does not stream from the leader: {own.get('state')}")
+    if view.leads:
+        status["problems"] += site_problems(view, follows)
     if view.cluster.get("pause"):
         until = view.cluster.get("paused_until")
         say(f"automatic failover is paused until {until} UTC" if until else "automatic failover is paused, with no end")
@@ -134,6 +139,16 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
     declared = {str(member["name"]) for member in contract["members"]}
     if declared != set(listed):
         say(f"expected members {', '.join(sorted(declared))}, sees {', '.join(sorted(listed)) or 'none'}")
+
+
+def site_problems(view: MemberView, follows: Mapping[str, Any] | None) -> list[str]:
+    """Return what is wrong between a leader and the other site that the catalog says it follows, or does not."""
+    if view.takes_writes:
+        return [f"takes writes, and the catalog says that it follows {follows['service']}"] if follows else []
+    if not follows:
+        return ["leads a standby cluster, and the catalog says that it takes writes"]
+    state = view.own.get("replication_state")
+    return [] if state == "streaming" else [f"does not stream from {follows['service']}: {state or 'no connection'}"]
 
 
 def version_text(number: Any) -> str | None:

@@ -75,6 +75,14 @@ options:
       - The part of the dynamic configuration that is declared. Null removes a key; keys that are not declared stay as
         they are.
     type: dict
+  initdb:
+    description:
+      - Options with which the cluster is made, as Patroni takes them. A live cluster that was made with another
+        encoding, locale or without declared checksums is refused; so is a start on a host that does not have a declared
+        locale.
+    type: list
+    elements: raw
+    default: []
   objects:
     description: The contract's C(settings.objects), complete.
     type: dict
@@ -129,6 +137,10 @@ active_state:
   description: State of this host's Patroni unit.
   returned: always
   type: str
+has_data:
+  description: Whether this host's data directory holds anything.
+  returned: always
+  type: bool
 start_blocker:
   description: Why Patroni must not start on this host; empty where it may or runs already.
   returned: always
@@ -192,7 +204,7 @@ refusal:
 from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_pooler
+from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
@@ -203,11 +215,13 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config i
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
     UNIT,
+    DataDirectory,
     HostError,
     read_data_directory,
+    scope_blocker,
     start_blocker,
 )
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
@@ -216,16 +230,34 @@ OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
 
 
-def may_start(params: Mapping) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
-    """Return why Patroni must not start here, asking the consensus store only where there is something to lose."""
-    data = read_data_directory(params["data_dir"])
-    if data.entries == 0:
-        return ""
-    context = Tls(params["ca"], params["cert"], params["key"]).context()
-    client = EtcdClient(context, 3.0, params["etcd_user"], params["etcd_password"])
+def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
+    """Return why Patroni must not start here: another cluster's data, or another cluster under this scope."""
     stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
+    try:
+        context = Tls(params["ca"], params["cert"], params["key"]).context()
+        client = EtcdClient(context, 3.0, params["etcd_user"], params["etcd_password"])
+        if data.entries == 0:
+            leader = client.get_from_any(stores, f"/service/{params['scope']}/leader")
+            declared = [member["name"] for member in params["members"]]
+            return scope_blocker(leader, [*declared, *params["leaving"]], params["scope"])
+    except EtcdError:
+        # Without data there is nothing to lose, and without the store Patroni copies and makes nothing either.
+        if data.entries == 0:
+            return ""
+        raise
     known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
     return start_blocker(data, known, params["major"], params["scope"])
+
+
+def refuse_other_locale(params: Mapping) -> None:  # type: ignore[type-arg]
+    """Refuse a cluster that was made with other options than those that are declared: nothing changes them later."""
+    with session(params["port"]) as cursor:
+        wrong = postgres_locale.problems(params["initdb"], postgres_locale.look(cursor))
+    if wrong:
+        raise PatroniError(
+            f"nothing was changed: the live cluster was made with other options of initdb: {'; '.join(wrong)}. Declare"
+            " what is there (postgres_initdb), or move the data to a new cluster by dump and restore"
+        )
 
 
 def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
@@ -272,6 +304,7 @@ def main() -> None:
             "etcd_password": {"type": "str", "required": True, "no_log": True},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
+            "initdb": {"type": "list", "elements": "raw", "default": []},
             "objects": {"type": "dict"},
             "passwords": {"type": "dict", "no_log": True},
             "monitor": {"type": "str"},
@@ -287,6 +320,7 @@ def main() -> None:
     result: dict = {  # type: ignore[type-arg]
         "changed": False,
         "diff": [],
+        "has_data": True,
         "start_blocker": "",
         "config_changes": {},
         "objects_seen": False,
@@ -296,8 +330,10 @@ def main() -> None:
     who = f"{params['name']} of {params['scope']}"
     try:
         result["active_state"] = active_state(UNIT)
+        data = read_data_directory(params["data_dir"])
+        result["has_data"] = data.entries > 0
         if result["active_state"] != "active":
-            result["start_blocker"] = may_start(params)
+            result["start_blocker"] = may_start(params, data) or postgres_locale.unknown(params["initdb"])
         watch = Watch(params)
         watch.wait(params["timeout"])
         if params["require"] == "healthy" and not watch.verdict.healthy:
@@ -305,6 +341,8 @@ def main() -> None:
                 f"expected a healthy cluster within {params['timeout']:g} s, found: {watch.complaint()}."
                 " Look at 'journalctl -u patroni' on the members named"
             )
+        if watch.verdict.healthy and params["initdb"]:
+            refuse_other_locale(params)
         if watch.verdict.healthy and params["config"]:
             converge_config(watch, result, module.check_mode)
         if watch.verdict.healthy and params["objects"]:

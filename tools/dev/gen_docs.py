@@ -229,6 +229,7 @@ def index_page(roles: dict[str, str], modules: dict[str, str], docs: Path) -> st
         "Modules": table(
             ["module", "what"], [[f"[`{name}`](modules/{name}.md)", said] for name, said in modules.items()]
         ),
+        "Hardening": links(docs, "hardening/*.md"),
         "Decisions": links(docs, "adr/*.md"),
     }
     return document(

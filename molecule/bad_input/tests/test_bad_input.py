@@ -69,6 +69,42 @@ CASES = {
         with_catalog(lambda c: c["sessions"]["budget"].update(rpo_seconds=0)),
         ["sessions.budget.rpo_seconds"],
     ),
+    "RPO 0 in PostgreSQL with two members": (
+        lambda folder: (
+            with_hosts(lambda g: g.update(two={"hosts": {"lab1": None, "lab2": None}}))(folder),
+            with_catalog(lambda c: c["orders-db"].update(members_group="two", dcs={"members_group": "orders_db"}))(
+                folder
+            ),
+        ),
+        ["orders-db.members_group", "postgres-rpo0-members"],
+    ),
+    "two PostgreSQL clusters with one consensus store": (
+        lambda folder: (
+            with_hosts(lambda g: g.update(two={"hosts": {"lab2": None, "repo1": None}}))(folder),
+            with_catalog(
+                lambda c: c.update(
+                    billing={**c["orders-db"], "members_group": "two", "dcs": {"members_group": "orders_db"}}
+                )
+            )(folder),
+        ),
+        ["billing.dcs.members_group", "dcs-shared", "also serves orders-db"],
+    ),
+    "a standby cluster of itself": (
+        with_catalog(
+            lambda c: c["orders-db"].update(
+                standby_of={"service": "orders-db", "members": [{"name": "far1", "address": "10.0.0.1"}]}
+            )
+        ),
+        ["orders-db.standby_of.service", "standby-scope"],
+    ),
+    "a standby site with the name of a member": (
+        with_catalog(
+            lambda c: c["orders-db"].update(
+                standby_sites=[{"service": "far", "members": [{"name": "lab2", "address": "10.0.0.1"}]}]
+            )
+        ),
+        ["orders-db.standby_sites[0].members[0].name", "standby-member-shared"],
+    ),
     "cacheable beside durable": (
         with_catalog(lambda c: c["sessions"]["data"].append({"name": "pages", "class": "cacheable"})),
         ["sessions.data"],

@@ -302,10 +302,10 @@ def test_an_etcd_member_that_lost_its_data_is_replaced_under_load(hosts):
     healthy()
 
 
-def converge():
+def converge(*extra):
     """Run the converge of this scenario again."""
     return subprocess.run(
-        [*harness.playbook_argv("site.yml")[:3], "molecule/shared/postgres_entry.yml"],
+        [*harness.playbook_argv("site.yml")[:3], "molecule/shared/postgres_entry.yml", *extra],
         cwd=harness.ROOT,
         env=harness.environment(),
         stdin=subprocess.DEVNULL,
@@ -343,6 +343,42 @@ def test_a_data_directory_that_is_not_ours_is_refused_and_untouched(hosts, make,
         hosts[one].check_output(
             f"systemctl stop patroni; rm -rf {path} && mv {path}.aside {path} && systemctl start patroni"
         )
+    healthy()
+
+
+INITDB = "/etc/patroni/config.yml"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([{"locale": "C"}], "lc-collate: expected C, found C.UTF-8"),
+        ([{"encoding": "LATIN1"}], "encoding: expected LATIN1, found UTF8"),
+        ([{"locale-provider": "libc"}], "locale-provider: expected libc, found builtin"),
+    ],
+)
+def test_another_locale_than_that_of_the_live_cluster_is_refused_before_anything_changes(hosts, options, said):
+    healthy()
+    before = {name: host.file(INITDB).sha256sum for name, host in hosts.items()}
+    refused = converge("-e", json.dumps({"postgres_initdb": options}))
+    assert refused.returncode != 0
+    assert said in refused.stdout
+    assert {name: host.file(INITDB).sha256sum for name, host in hosts.items()} == before
+
+
+def test_a_locale_that_a_host_does_not_have_is_refused_before_it_starts(hosts):
+    healthy()
+    one = next(name for name in NAMES if name != leader())
+    before = hosts[one].file(INITDB).sha256sum
+    hosts[one].check_output("systemctl stop patroni")
+    try:
+        refused = converge("-e", json.dumps({"postgres_initdb": [{"locale": "xx_YY.UTF-8"}]}))
+        assert refused.returncode != 0
+        assert f"{one}: expected this host to have the locale xx_YY.UTF-8" in refused.stdout
+        assert not hosts[one].service("patroni").is_running
+        assert hosts[one].file(INITDB).sha256sum == before
+    finally:
+        hosts[one].check_output("systemctl start patroni")
     healthy()
 
 

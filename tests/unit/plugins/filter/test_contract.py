@@ -53,6 +53,13 @@ def test_services_on_a_host_are_found_by_engine() -> None:
     assert services_on_host(CONTRACTS, "nowhere") == {}
 
 
+def test_only_the_port_of_the_server_opens_to_a_standby_site() -> None:
+    contract = CONTRACTS["orders-db"]
+    settings = {**contract["settings"], "standby_sites": [{"service": "b", "members": [member("x", 77)]}]}
+    rules = firewall_rules({"orders-db": {**contract, "settings": settings}}, "a")
+    assert [rule["port"] for rule in rules if "10.0.0.77" in rule["sources"]] == [5432]
+
+
 def test_a_member_reaches_its_own_service_by_names_of_its_own() -> None:
     contract = CONTRACTS["orders-db"]
     names = {"read_write_name": "orders-db-rw", "read_only_name": "orders-db-ro", "address": "127.0.0.2"}

@@ -74,6 +74,12 @@ MIXED = [*CACHE, {"name": "a", "class": "durable"}]
 REPLAY = [{"name": "r", "class": "replayable"}]
 KEPT = [{"name": "k", "class": "retained", "retention_days": 30}]
 TABLE = {"table": "t", "column": "at", "interval": "day"}
+SITE = {"service": "far", "members": [{"name": "f1", "address": "10.9.0.1"}]}
+SITE_B = {"service": "beside", "members": [{"name": f"o{n}", "address": f"10.0.2.{n}"} for n in (1, 2, 3)]}
+HERE = {"service": "here", "members": [{"name": f"h{n}", "address": f"10.0.1.{n}"} for n in (1, 2, 3)]}
+SOURCE = {"members_group": "other", "standby_sites": [HERE]}
+FOLLOWER = {"members_group": "other", "standby_of": HERE, "database": "here", "app_user": "here_app"}
+COPY = {"standby_of": SITE_B, "database": "beside", "app_user": "beside_app"}
 RISK = {"rule": "backup-none-durable", "reason": "trial", "approved_by": "cto", "expires": "2027-01-01"}
 
 
@@ -557,6 +563,122 @@ CASES = [
         {"data": [*KEPT, *REPLAY], "objects": {"partitions": [{**TABLE, "retention_days": 1, "data": "k"}]}},
         "objects.partitions[0].retention_days",
         {"data": [*KEPT, *REPLAY], "objects": {"partitions": [{**TABLE, "retention_days": 1, "data": "r"}]}},
+    ),
+    Case(
+        "standby-scope",
+        "postgres",
+        {"standby_of": {**SITE, "service": "here"}},
+        "standby_of.service",
+        {"standby_of": SITE},
+    ),
+    Case(
+        "standby-scope",
+        "postgres",
+        {"standby_sites": [SITE, {"service": "far", "members": [{"name": "g1", "address": "10.9.1.1"}]}]},
+        "standby_sites[1].service",
+        {"standby_sites": [SITE]},
+    ),
+    Case(
+        "standby-without-members",
+        "postgres",
+        {"standby_of": {**SITE, "members": []}},
+        "standby_of.members",
+        {"standby_of": SITE},
+    ),
+    Case(
+        "standby-member-shared",
+        "postgres",
+        {"standby_of": {**SITE, "members": [{"name": "h2", "address": "10.9.0.1"}]}},
+        "standby_of.members[0].name",
+        {"standby_of": SITE},
+    ),
+    Case(
+        "standby-member-shared",
+        "postgres",
+        {"standby_sites": [SITE, {"service": "g", "members": [{"name": "g1", "address": "10.9.0.1"}]}]},
+        "standby_sites[1].members[0].address",
+        {"standby_sites": [SITE, {"service": "g", "members": [{"name": "g1", "address": "10.9.0.2"}]}]},
+    ),
+    Case(
+        "standby-address-invalid",
+        "postgres",
+        {"standby_sites": [{**SITE, "members": [{"name": "f1", "address": "0.0.0.0/0"}]}]},
+        "standby_sites[0].members[0].address",
+        {"standby_sites": [SITE]},
+    ),
+    Case(
+        "standby-cascade",
+        "postgres",
+        {"standby_of": SITE, "standby_sites": [{"service": "g", "members": [{"name": "g", "address": "10.9.9.9"}]}]},
+        "standby_sites",
+        {"standby_of": SITE},
+    ),
+    Case(
+        "standby-sites-many",
+        "postgres",
+        {
+            "standby_sites": [
+                {"service": f"s{n}", "members": [{"name": f"s{n}", "address": f"10.9.0.{n}"}]} for n in range(1, 8)
+            ]
+        },
+        "standby_sites",
+        {
+            "standby_sites": [
+                {"service": f"s{n}", "members": [{"name": f"s{n}", "address": f"10.9.0.{n}"}]} for n in range(1, 7)
+            ]
+        },
+    ),
+    Case(
+        "standby-source-differs",
+        "postgres",
+        {**COPY, "version.series": "15"},
+        "version.series",
+        COPY,
+        ("postgres", SOURCE),
+    ),
+    Case(
+        "standby-source-differs",
+        "postgres",
+        {**COPY, "standby_of": {**SITE_B, "port": 5433}},
+        "standby_of.port",
+        COPY,
+        ("postgres", SOURCE),
+    ),
+    Case("standby-source-differs", "postgres", {**COPY, "database": "other"}, "database", COPY, ("postgres", SOURCE)),
+    Case(
+        "standby-source-differs",
+        "postgres",
+        {**COPY, "standby_of": {**SITE_B, "members": SITE_B["members"][:2]}},
+        "standby_of.members",
+        COPY,
+        ("postgres", SOURCE),
+    ),
+    Case(
+        "standby-source-differs", "postgres", COPY, "standby_of.service", {}, ("postgres", {"members_group": "other"})
+    ),
+    Case(
+        "standby-source-differs",
+        "postgres",
+        {"standby_of": SITE_B},
+        "standby_of.service",
+        {},
+        ("redis", {"members_group": "other"}),
+    ),
+    Case(
+        "standby-site-differs",
+        "postgres",
+        {"standby_sites": [{**SITE_B, "members": SITE_B["members"][1:]}]},
+        "standby_sites[0].members",
+        {"standby_sites": [SITE_B]},
+        ("postgres", FOLLOWER),
+    ),
+    Case(
+        "standby-site-differs",
+        "postgres",
+        {"standby_sites": [SITE_B]},
+        "standby_sites[0].service",
+        {},
+        ("postgres", {"members_group": "other"}),
     ),
 ]
 

@@ -115,3 +115,26 @@ def test_shared_values_need_all_names() -> None:
     found = patroni_config.shared_values(api, settings)  # type: ignore[arg-type]
     assert set(found["running"].values()) == {7}
     assert found["wanted"]["max_connections"] == 100
+
+
+SITE = {"host": "10.0.0.1,10.0.0.2", "port": 5432, "primary_slot_name": "b", "create_replica_methods": ["basebackup"]}
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "says"),
+    [(None, SITE, "remove standby_of"), (SITE, None, "promote_standby_cluster.yml")],
+)
+def test_a_role_is_never_changed_by_what_the_catalog_says(live: Any, wanted: Any, says: str) -> None:
+    api = FakeApi()
+    if live:
+        api.config["standby_cluster"] = live
+    with pytest.raises(PatroniError, match=says):
+        send(api, {"loop_wait": 3, **({"standby_cluster": wanted} if wanted else {})})
+    assert api.sent == []
+
+
+def test_the_hosts_of_a_source_may_change_and_equal_ones_change_nothing() -> None:
+    live = {**LIVE, "standby_cluster": SITE}
+    assert config_patch(live, {"standby_cluster": SITE}) == {}
+    moved = {**SITE, "host": "10.0.0.3"}
+    assert config_patch(live, {"standby_cluster": moved}) == {"standby_cluster": {"host": "10.0.0.3"}}

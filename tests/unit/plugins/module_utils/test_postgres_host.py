@@ -41,3 +41,9 @@ def test_reading_a_data_directory(tmp_path: Path) -> None:
     assert (found.entries, found.major, found.system_identifier) == (2, "17", "7711233217995656974")
     (tmp_path / "global" / "pg_control").write_bytes(b"cut")
     assert host.read_data_directory(str(tmp_path)).system_identifier is None
+
+
+@pytest.mark.parametrize(("leader", "blocked"), [(None, False), ("a", False), ("x", True), ("", True)])
+def test_an_empty_host_joins_no_scope_that_another_cluster_leads(leader: str | None, blocked: bool) -> None:
+    found = host.scope_blocker(leader, ["a", "b"], "db")
+    assert ("another cluster uses this scope" in found) is blocked

@@ -19,11 +19,13 @@ CONTRACT: dict[str, Any] = {
 HISTORY = [[1, 100, "no recovery target specified", "2026-11-23T05:26:33+00:00", "b"]]
 
 
-def describe(name: str, own: dict[str, Any], members: list[dict[str, Any]], **cluster: Any) -> dict[str, Any]:
+def describe(
+    name: str, own: dict[str, Any], members: list[dict[str, Any]], contract: dict[str, Any] = CONTRACT, **cluster: Any
+) -> dict[str, Any]:
     found: dict[str, Any] = {"problems": [], "lag_seconds": None}
     base = {"state": "running", "timeline": 2, "server_version": 170012}
     view = patroni.MemberView(name, None, {**base, **own}, {"members": members, **cluster})
-    status.describe(view, HISTORY, CONTRACT, found)
+    status.describe(view, HISTORY, contract, found)
     return found
 
 
@@ -93,6 +95,35 @@ def test_a_standby_that_is_cut_off_and_a_pause() -> None:
     text = " ".join(found["problems"])
     for part in ("does not stream", "paused", "wait for a restart", "the budget is 5 s"):
         assert part in text
+
+
+FOLLOWER = {**CONTRACT, "settings": {**CONTRACT["settings"], "standby_of": {"service": "far"}}}
+STANDBY_LEADER = {
+    "role": "standby_leader",
+    "replication_state": "streaming",
+    "xlog": {"received_location": 5, "replayed_location": 5},
+}
+
+
+def test_the_leader_of_a_standby_cluster_leads_and_has_a_lag() -> None:
+    listed = [{**LISTED[0], "role": "standby_leader", "state": "streaming"}, {**LISTED[1], "role": "replica"}]
+    found = describe("a", STANDBY_LEADER, listed, FOLLOWER)
+    assert (found["host_role"], found["lag_seconds"], found["problems"]) == ("leader", 0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("own", "contract", "says"),
+    [
+        ({**STANDBY_LEADER, "replication_state": None}, FOLLOWER, "does not stream from far"),
+        ({**STANDBY_LEADER, "replication_state": "in archive recovery"}, FOLLOWER, "does not stream from far"),
+        ({"role": "primary"}, FOLLOWER, "takes writes, and the catalog says that it follows far"),
+        (STANDBY_LEADER, CONTRACT, "leads a standby cluster, and the catalog says that it takes writes"),
+    ],
+)
+def test_a_standby_cluster_that_is_cut_off_or_not_declared_so_is_a_problem(
+    own: dict[str, Any], contract: dict[str, Any], says: str
+) -> None:
+    assert any(says in text for text in describe("a", own, LISTED, contract)["problems"])
 
 
 def test_a_pause_is_shown_with_its_end() -> None:

@@ -210,13 +210,12 @@ def test_removed_before_written(tmp_path: Path) -> None:
 
 
 def test_what_apt_reads_from_goes_before_packages_are_asked_for(
-    tmp_path: Path, status: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, apt: Apt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del status
     removed: list[str] = []
     monkeypatch.setattr(host_state, "remove_path", lambda entry, _run: removed.append(entry))
+    apt.said = "404 Not Found"
     given = {"packages": ["missing"], "absent": ["/etc/apt/apt.conf.d/mirror", "/etc/other/file"]}
-    run = Run()
-    host_state.converge({**parameters(tmp_path), **given}, run)
-    assert run.missing_packages == ["missing"]
+    with pytest.raises(HostStateError):
+        host_state.converge({**parameters(tmp_path), **given}, Run())
     assert removed == ["/etc/apt/apt.conf.d/mirror"]
