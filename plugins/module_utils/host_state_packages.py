@@ -198,7 +198,7 @@ def tail(done: subprocess.CompletedProcess[str]) -> str:
 def lists_age() -> float:
     """Return the seconds since the lists of packages were fetched."""
     try:
-        return time.time() - os.stat(LISTS_DIRECTORY).st_mtime  # noqa: PTH116
+        return time.time() - os.stat(LISTS_DIRECTORY).st_mtime
     except OSError:
         return float("inf")
 
