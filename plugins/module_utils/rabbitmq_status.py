@@ -82,7 +82,7 @@ def within(api: Api, until: float) -> Cluster:
 def alone(api: Api, me: str, error: UnreachableError) -> dict[str, Any]:
     """Return what a member says that has no view of its cluster: questions about it hang until a lost peer is given up.
 
-    Seen on three hosts of which one lost its network: the API's overview came after 20 s, a member's own alarms at once.
+    Seen on three hosts of which one lost its network: the API's overview came after 20 s, a member's alarms at once.
     """
     api.timeout = ALONE_SECONDS
     try:
