@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -56,6 +57,9 @@ class Clients:
         if self.me not in self._addresses:
             raise GateError(f"{self.me}: expected it among the members {', '.join(self.names)}, found that it is not")
         self._params, self._timeout = params, request_timeout
+        # Whether a member's own word counts until its statistics come. They alone tell of partitions, which members
+        # that were only just made cannot have.
+        self.own_word = False
         self.monitors = {name: self._client(name, MONITOR_USER, params["monitor_password"]) for name in self.names}
 
     def _client(self, name: str, user: str, password: str) -> Api:
@@ -88,17 +92,16 @@ class Clients:
     def observe(self) -> Cluster:
         """Ask the local member, and the others when it does not answer (in maintenance mode it does not)."""
         cluster: Cluster = first_answer(self.ordered(), observe)
+        return self._hear(cluster) if self.own_word else cluster
+
+    def _hear(self, cluster: Cluster) -> Cluster:
+        """Ask those that no statistics came from; who does not answer stays without a version, which is a blocker."""
         versions = dict(cluster.versions)
-        monitors = {node_name(name): monitor for name, monitor in self.monitors.items()}
-        for node, monitor in monitors.items():
-            if node not in cluster.silent:
-                continue
-            try:
-                name, version = observe_own_word(monitor)
-            except RabbitmqError:
-                continue  # It stays without a version, which is a blocker.
-            if name == node:
-                versions[node] = version
+        for name, monitor in self.monitors.items():
+            if node_name(name) in cluster.silent:
+                with suppress(RabbitmqError):
+                    node, version = observe_own_word(monitor)
+                    versions[node] = version
         return dataclasses.replace(cluster, versions=versions)
 
 

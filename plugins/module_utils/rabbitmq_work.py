@@ -103,6 +103,7 @@ class Work:
         if not self.module.check_mode:
             blank = not has_data(node_name(clients.me))
             if blank:
+                clients.own_word = True
                 self.wait_for_peers(clients)
                 allow_join()
             if state == "failed":

@@ -12,7 +12,7 @@ import pytest
 
 REPEATS = 10 if harness.FULL else 1
 #: Tasks of a first run; only steers where kills fall, and is corrected by a run that ends earlier.
-FIRST_RUN_TASKS = 110
+FIRST_RUN_TASKS = 84
 
 
 def fresh_hosts() -> None:

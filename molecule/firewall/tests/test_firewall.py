@@ -27,6 +27,8 @@ def listeners(peers):
     server = peers["lab3"]
     for port in (7001, 7002):
         server.run(LISTEN.format(port=port))
+        # Without a listener that was seen, a closed port would prove nothing.
+        server.check_output(f"timeout 20 sh -c 'until ss -Hltn sport = :{port} | grep -q LISTEN; do sleep 0.2; done'")
     yield server.interface("host0").addresses[0].split("/")[0]
     for port in (7001, 7002):
         server.run(f"systemctl stop listen-{port}")
