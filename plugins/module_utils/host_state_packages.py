@@ -233,12 +233,12 @@ def install_missing(entries: list[Any], run: Run) -> list[str]:
     run.changed = True
     hold()
     install(names, sources_changed=any(path.startswith("/etc/apt/") for path in run.changed_files))
+    release()
     if lacking := missing(read_status(), normalise_packages(entries)):
         raise HostStateError(
             f"packages {', '.join(lacking)}: expected apt-get to install them, found them still missing: give the names"
             " of real packages, virtual ones are not supported"
         )
-    release()
     return names
 
 
