@@ -247,12 +247,12 @@ def install_missing(entries: list[Any], run: Run) -> list[str]:
     changed = any(path.startswith("/etc/apt/") for path in run.changed_files)
     # Also when it was another run that changed them, and was killed before apt read them.
     install(names, sources_changed=changed or lists_are_older())
+    release()
     if lacking := missing(read_status(), normalise_packages(entries)):
         raise HostStateError(
             f"packages {', '.join(lacking)}: expected apt-get to install them, found them still missing: give the names"
             " of real packages, virtual ones are not supported"
         )
-    release()
     return names
 
 

@@ -76,14 +76,22 @@ class PayloadStore:
         new = 0
         for archive in self.run.iterdir():
             if archive.name.startswith(KEPT) and not archive.name.endswith((".lock", "-part")):
-                with suppress(FileExistsError):
-                    os.link(archive, self.kept / archive.name)
-                    new += 1
+                new += self._keep_one(archive)
         os.utime(self.kept)
         for other in self.base.iterdir():
             if time.time() - other.stat().st_mtime > KEEP_SECONDS:
                 shutil.rmtree(other)
         return new
+
+    def _keep_one(self, archive: Path) -> bool:
+        """Keep one archive: on the disk before it has its name, because an empty one would fail every later run."""
+        if (self.kept / archive.name).exists():
+            return False
+        with archive.open("rb") as stream:
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(archive, self.kept / archive.name)
+        return True
 
 
 def is_private(folder: Path) -> bool:

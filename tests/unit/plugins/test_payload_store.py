@@ -39,6 +39,13 @@ def test_a_second_run_finds_what_the_first_has_packed(tmp_path: Path) -> None:
     assert PayloadStore(str(second), "other code").lend() == 0
 
 
+def test_an_archive_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, synced = PayloadStore(run_folder(tmp_path, "one", OURS), "key"), []
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: synced.append((store.kept / OURS).exists()))
+    assert store.keep() == 1
+    assert synced == [False]
+
+
 def test_a_folder_that_others_may_write_is_not_read(tmp_path: Path) -> None:
     store = PayloadStore(run_folder(tmp_path, "one", OURS), "key")
     store.keep()

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[4]
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 PLAY = """
 - hosts: localhost
@@ -26,48 +25,30 @@ PLAY = """
 """
 
 
-def run(base: Path, password: str, *options: str) -> tuple[int, str]:
-    (base / "ansible.cfg").touch()
+def run(run_playbook: Playbook, base: Path, password: str, *options: str) -> tuple[int, str]:
     (base / "play.yml").write_text(PLAY)
     (base / "password").write_text(password)
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            *("-i", "localhost,", "-c", "local", "--vault-password-file", str(base / "password")),
-            *options,
-            str(base / "play.yml"),
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(base),
-            "ANSIBLE_CONFIG": str(base / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
-            "LC_ALL": "C.UTF-8",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_playbook(base, "--vault-password-file", str(base / "password"), *options)
     return done.returncode, done.stdout + done.stderr
 
 
-def test_role_action_and_lookup(tmp_path: Path) -> None:
+def test_role_action_and_lookup(tmp_path: Path, run_playbook: Playbook) -> None:
     file = tmp_path / "state" / "secrets.yml"
-    code, output = run(tmp_path, "right", "--check")
+    code, output = run(run_playbook, tmp_path, "right", "--check")
     assert code == 0, output
     assert "changed=1" in output
     assert not file.exists()
 
-    code, output = run(tmp_path, "right", "-vvv")
+    code, output = run(run_playbook, tmp_path, "right", "-vvv")
     assert code == 0, output
     assert "length 32" in output
     before = file.read_bytes()
 
-    code, output = run(tmp_path, "right")
+    code, output = run(run_playbook, tmp_path, "right")
     assert code == 0, output
     assert "changed=0" in output
 
-    code, output = run(tmp_path, "wrong")
+    code, output = run(run_playbook, tmp_path, "wrong")
     assert code == 2
     assert "no vault password given fits" in output
     assert file.read_bytes() == before

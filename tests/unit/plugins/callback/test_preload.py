@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,31 +38,15 @@ def test_what_cannot_be_loaded_is_left_to_its_task(monkeypatch: pytest.MonkeyPat
     preload.CallbackModule().v2_playbook_on_start(None)
 
 
-def ping(tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def test_ansible_reads_the_archives_that_an_earlier_run_has_left(
+    tmp_path: Path, run_playbook: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     (tmp_path / "play.yml").write_text("- hosts: localhost\n  gather_facts: false\n  tasks: [{ping: }]\n")
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", "play.yml"],
-        cwd=tmp_path,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "ANSIBLE_HOME": str(tmp_path / "home"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_CALLBACKS_ENABLED": "holdfast.stateful.preload",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "LC_ALL": "C.UTF-8",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_ansible_reads_the_archives_that_an_earlier_run_has_left(tmp_path: Path) -> None:
-    first = ping(tmp_path)
+    given = {"ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_CALLBACKS_ENABLED": "holdfast.stateful.preload"}
+    first = run_playbook(tmp_path, **given)
     assert first.returncode == 0, first.stdout + first.stderr
     kept = list((tmp_path / "home" / "tmp" / "holdfast-payloads").glob("*/*"))
     assert [path.name.partition("-")[0] for path in kept] == ["ansible.modules.ping"]
-    assert ping(tmp_path).returncode == 0
+    assert run_playbook(tmp_path, **given).returncode == 0
     kept[0].write_text("no archive")
-    assert ping(tmp_path).returncode != 0, "a run that does not read it would not notice"
+    assert run_playbook(tmp_path, **given).returncode != 0, "a run that does not read it would not notice"

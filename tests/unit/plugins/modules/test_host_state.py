@@ -176,6 +176,7 @@ def test_virtual_packages_are_refused(tmp_path: Path, apt: Apt, monkeypatch: pyt
     with pytest.raises(HostStateError, match="virtual ones are not supported"):
         host_state.converge(parameters(tmp_path, packages=["new"]), Run())
     assert apt.verbs == ["['new'] False"]
+    assert not policy.is_ours(), "nothing is at work any more"
 
 
 @pytest.mark.usefixtures("status")
