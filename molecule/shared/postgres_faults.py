@@ -1,111 +1,19 @@
-"""Faults of a PostgreSQL leader, what a client sees of them, and a sampler that catches two members that lead."""
+"""Faults of a PostgreSQL leader, and what a client sees of them."""
 
 from __future__ import annotations
 
 import secrets
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import harness
+import postgres_clock
+import postgres_disk
+from postgres_members import MEMBERS, SERVICE, UNIT, addresses, healthy, on, others, sampled
 
-SERVICE = "orders-db"
-MEMBERS = ("lab1", "lab2", "lab3")
-UNIT = "patroni.service"
 #: Drops what a fault cuts off; a table of its own, so that healing is one command.
 CUT = "holdfast_fault"
-SAMPLE_SECONDS = 0.1
-
-SAMPLER = """
-import sys, time, psycopg2
-connection = None
-while True:
-    began = time.time()
-    try:
-        if connection is None:
-            connection = psycopg2.connect("host=/var/run/postgresql dbname=postgres user=postgres connect_timeout=1")
-            connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("select pg_is_in_recovery() or current_setting('transaction_read_only') = 'on'")
-        state = "standby" if cursor.fetchone()[0] else "leads"
-    except Exception:
-        connection, state = None, "down"
-    print("%.3f %.3f %s" % (began, time.time(), state), flush=True)
-    time.sleep(max(0.0, STEP - (time.time() - began)))
-""".replace("STEP", str(SAMPLE_SECONDS))
-
-
-def ssh(host: str, *words: str) -> list[str]:
-    """Return the command line that runs a command on a host as an operator would."""
-    return ["ssh", "-F", str(Path(harness.lab().state_dir) / "ssh" / "config"), host, *words]
-
-
-def on(host: str, command: str, check: bool = True, timeout: float = 60.0) -> str:
-    """Run a shell command as root on a host and return what it printed."""
-    done = subprocess.run(
-        ssh(host, "sudo", "sh", "-s"), input=command, capture_output=True, text=True, timeout=timeout, check=False
-    )
-    assert not check or done.returncode == 0, f"{host}: {command}: {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
-
-
-@dataclass
-class Samples:
-    """What every member said of itself, with the clock that all lab hosts share."""
-
-    seen: dict[str, list[tuple[float, float, str]]] = field(default_factory=lambda: {name: [] for name in MEMBERS})
-
-    def two_leaders(self) -> list[tuple[float, str, str]]:
-        """Return the moments at which two members led: their answers' time spans overlap."""
-        leading = [
-            (begin, end, name) for name, items in self.seen.items() for begin, end, state in items if state == "leads"
-        ]
-        leading.sort()
-        found = []
-        for index, (begin, end, name) in enumerate(leading):
-            for later, _end, other in leading[index + 1 : index + 8]:
-                if later > end:
-                    break
-                if other != name:
-                    found.append((begin, name, other))
-        return found
-
-
-@contextmanager
-def sampled() -> Iterator[Samples]:
-    """Ask every member every 100 ms, on the host itself, whether it leads, while the block runs."""
-    samples, processes = Samples(), []
-
-    def read(name: str, process: subprocess.Popen[str]) -> None:
-        assert process.stdout
-        for line in process.stdout:
-            begin, end, state = line.split()
-            samples.seen[name].append((float(begin), float(end), state))
-
-    for name in MEMBERS:
-        process = subprocess.Popen(
-            ssh(name, "sudo", "-u", "postgres", "python3", "-u", "-"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdin
-        process.stdin.write(SAMPLER)
-        process.stdin.close()
-        threading.Thread(target=read, args=(name, process), daemon=True).start()
-        processes.append(process)
-    harness.wait_for("samples of every member", lambda: all(samples.seen.values()), 20)
-    try:
-        yield samples
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def cut(host: str, *rules: str) -> None:
@@ -121,17 +29,6 @@ def cut(host: str, *rules: str) -> None:
 def mend(host: str) -> None:
     """Take every cut away."""
     on(host, f"nft list table inet {CUT} >/dev/null 2>&1 && nft delete table inet {CUT} || true")
-
-
-def addresses(*names: str) -> str:
-    """Return a set of addresses as nft writes it."""
-    prefix = harness.lab().prefix
-    return "{ " + ", ".join(f"{prefix}.{10 + int(name.removeprefix('lab'))}" for name in names) + " }"
-
-
-def others(host: str) -> tuple[str, ...]:
-    """Return the other members."""
-    return tuple(name for name in MEMBERS if name != host)
 
 
 def cut_from_etcd(host: str) -> None:
@@ -167,67 +64,19 @@ def isolate(host: str) -> None:
     )
 
 
+#: Written by a leader that nobody can reach any more, and that does not wait for a standby's word.
+EXTRA = "holdfast_extra_wal"
+
+
+def isolate_and_write(host: str) -> None:
+    """Cut a host off from everybody, and let it write what no other member will ever have."""
+    isolate(host)
+    ask = "PGOPTIONS='-c synchronous_commit=local' runuser -u postgres -- psql -XAtqc"
+    on(host, f"{ask} 'create table {EXTRA} as select generate_series(1, 100000)'; {ask} 'select pg_switch_wal()'")
+
+
 def nothing(host: str) -> None:
     """There is nothing to heal."""
-
-
-def data_dir(host: str) -> str:
-    """Return where a member keeps its data."""
-    return on(host, "sed -n 's/^  data_dir: \"\\(.*\\)\"/\\1/p' /etc/patroni/config.yml")
-
-
-TO_SMALL = """set -e
-systemctl stop {unit}; mv {path} {path}.moving
-install -d -o postgres -g postgres -m 700 {path}
-mount -t tmpfs -o size=400m,mode=700,uid=postgres,gid=postgres holdfast-small {path}
-cp -a {path}.moving/. {path}/; rm -rf {path}.moving
-systemctl start {unit}
-"""
-FROM_SMALL = """set -e
-systemctl stop {unit}; cp -a {path} {path}.moving
-umount {path}; rmdir {path}; mv {path}.moving {path}
-systemctl start {unit}
-"""
-
-
-def move_data(host: str, script: str) -> None:
-    """Move a replica's data onto a disk of its own with little room, or back."""
-    on(host, script.format(unit=UNIT, path=data_dir(host)), timeout=180)
-    healthy()
-
-
-def lead_from_a_small_disk() -> None:
-    """Let a member lead that has little room: both standbys get such a disk, as either may be the synchronous one."""
-    for host in others(str(healthy()["leader"])):
-        move_data(host, TO_SMALL)
-    moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}")
-    assert moved.code == 0, moved.output[-3000:]
-
-
-def fill_disk(host: str) -> None:
-    """Leave no byte, and ask for a new segment of the log, so that the shortage is felt at once."""
-    path = data_dir(host)
-    ask = "runuser -u postgres -- psql -XAtqc 'select pg_switch_wal()'"
-    on(
-        host,
-        f"dd if=/dev/zero of={path}/filler bs=64k status=none; for n in 1 2 3 4 5 6 7 8; do {ask}; done",
-        check=False,
-    )
-
-
-def free_disk(host: str) -> None:
-    """Give the room back."""
-    on(host, f"rm -f {data_dir(host)}/filler")
-
-
-def leave_small_disks() -> None:
-    """Move data back from small disks, the leader's after it has handed over."""
-    for host in MEMBERS:
-        if on(host, "grep -c holdfast-small /proc/mounts", check=False) not in ("", "0"):
-            if healthy()["leader"] == host:
-                moved = harness.run_playbook("switchover_postgres.yml", "-e", f"holdfast_service={SERVICE}")
-                assert moved.code == 0, moved.output[-3000:]
-            move_data(host, FROM_SMALL)
 
 
 def no_preparation() -> None:
@@ -287,6 +136,7 @@ FAULTS = (
         goal=22.0,
     ),
     Fault("isolated", isolate, mend, hold=26.0, goal=22.0),
+    Fault("isolated with extra writes", isolate_and_write, mend, hold=26.0, goal=22.0),
     Fault("cut off from etcd", cut_from_etcd, mend, hold=25.0, moves=False, goal=0.5),
     Fault("cut off from peers", cut_from_peers, mend, hold=8.0, moves=None, goal=22.0),
     Fault("cut off from clients", cut_from_clients, mend, hold=8.0, moves=None, goal=12.0),
@@ -301,13 +151,33 @@ FAULTS = (
     ),
     Fault(
         "disk full",
-        fill_disk,
-        free_disk,
+        postgres_disk.fill_disk,
+        postgres_disk.free_disk,
         hold=12.0,
         moves=None,
         goal=15.0,
-        prepare=lead_from_a_small_disk,
-        tidy=leave_small_disks,
+        prepare=postgres_disk.lead_from_a_small_disk,
+        tidy=postgres_disk.leave_small_disks,
+    ),
+    Fault(
+        "clock stands still",
+        postgres_clock.freeze,
+        postgres_clock.set_right,
+        hold=60.0,
+        moves=None,
+        goal=22.0,
+        prepare=postgres_clock.lead_with_an_own_clock,
+        tidy=postgres_clock.leave_own_clocks,
+    ),
+    Fault(
+        "clock set back by a day",
+        postgres_clock.set_back,
+        postgres_clock.set_right,
+        hold=60.0,
+        moves=None,
+        goal=22.0,
+        prepare=postgres_clock.lead_with_an_own_clock,
+        tidy=postgres_clock.leave_own_clocks,
     ),
 )
 
@@ -324,16 +194,6 @@ class Seen:
     lost: int
     duplicated: int
     two_leaders: int
-
-
-def healthy() -> dict[str, object]:
-    """Wait until every member is healthy and return the service's status."""
-
-    def seen() -> dict[str, object] | None:
-        found = harness.status().get(SERVICE)
-        return found if found and found["healthy"] else None
-
-    return harness.wait_for(f"{SERVICE} healthy", seen, 120)
 
 
 def strike(fault: Fault) -> Seen:

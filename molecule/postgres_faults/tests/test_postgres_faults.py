@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import harness
-import postgres_faults
 import pytest
-from postgres_faults import FAULTS, Fault, strike
+from postgres_faults import EXTRA, FAULTS, Fault, strike
+from postgres_members import MEMBERS, SERVICE, on
 
 #: A make test strikes with those that take the three different ways to a new leader, or to none.
 QUICK = ("both killed", "cut off from etcd", "power cut", "disk full")
@@ -21,13 +21,21 @@ def converged() -> None:
     assert (again.code, again.changed) == (0, []), again.output[-3000:]
 
 
+def forgotten() -> None:
+    """What only a leader that was cut off has written is on no member: it was rewound or rebuilt."""
+    for name in MEMBERS:
+        ask = f"runuser -u postgres -- psql -XAtqc \"select to_regclass('{EXTRA}') is null\""
+        assert on(name, ask) == "t", f"{name} still has what an old leader wrote alone"
+
+
 @pytest.mark.parametrize("fault", CHOSEN, ids=[fault.name.replace(" ", "-") for fault in CHOSEN])
 def test_fault(fault: Fault):
-    budget = float(harness.status()[postgres_faults.SERVICE]["budget"]["rto_seconds"])
+    budget = float(harness.status()[SERVICE]["budget"]["rto_seconds"])
     stalls = []
     for _round in range(ROUNDS):
         seen = strike(fault)
         stalls.append(seen.stall)
+        forgotten()
         print(f"{fault.name}: {seen}")
         assert seen.lost == 0, f"{fault.name}: {seen.lost} acknowledged writes are lost: {seen}"
         assert seen.two_leaders == 0, f"{fault.name}: two members led at once: {seen}"
