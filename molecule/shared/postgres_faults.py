@@ -88,8 +88,8 @@ class Fault:
     """What happens to the leader, how it ends, and what must follow.
 
     `hold` is how many seconds the fault lasts before it is healed; `moves` says whether another member must lead
-    afterwards (None: either may); `goal` is the stall in seconds that 95 of 100 are meant to stay below; `prepare` and
-    `tidy` are what comes before and after it.
+    afterwards (None: either may); `goal` is the stall in seconds that 95 of 100 are meant to stay below; `rounds` is
+    its share of the hundred faults of a full run; `prepare` and `tidy` are what comes before and after it.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Fault:
     hold: float = 0.0
     moves: bool | None = True
     goal: float = 30.0
+    rounds: int = 1
     prepare: Callable[[], object] = no_preparation
     tidy: Callable[[], object] = no_preparation
 
@@ -119,28 +120,30 @@ FAULTS = (
         "both killed",
         lambda host: on(host, f"systemctl kill --signal=KILL --kill-whom=all {UNIT}"),
         goal=1.5,
+        rounds=12,
     ),
-    Fault("postgres killed", lambda host: on(host, "pkill -KILL -u postgres -x postgres"), goal=3.0),
+    Fault("postgres killed", lambda host: on(host, "pkill -KILL -u postgres -x postgres"), goal=3.0, rounds=12),
     Fault(
         "patroni killed",
         lambda host: on(host, f"systemctl kill --signal=KILL --kill-whom=main {UNIT}"),
         moves=False,
         goal=0.5,
+        rounds=10,
     ),
-    Fault("power cut", harness.power_cut, harness.power_on, goal=21.0),
+    Fault("power cut", harness.power_cut, harness.power_on, goal=21.0, rounds=10),
     Fault(
         "unit frozen",
         lambda host: on(host, f"systemctl kill --signal=STOP --kill-whom=all {UNIT}"),
         lambda host: on(host, f"systemctl kill --signal=CONT --kill-whom=all {UNIT}"),
         hold=26.0,
         goal=22.0,
+        rounds=8,
     ),
-    Fault("isolated", isolate, mend, hold=26.0, goal=22.0),
-    Fault("isolated with extra writes", isolate_and_write, mend, hold=26.0, goal=22.0),
-    Fault("cut off from etcd", cut_from_etcd, mend, hold=25.0, moves=False, goal=0.5),
-    Fault("cut off from peers", cut_from_peers, mend, hold=8.0, moves=None, goal=22.0),
-    Fault("cut off from clients", cut_from_clients, mend, hold=8.0, moves=None, goal=12.0),
-    Fault("one etcd member stopped", stop_etcd, lambda _host: start_etcd(), hold=10.0, moves=False, goal=0.5),
+    Fault("isolated", isolate_and_write, mend, hold=26.0, goal=22.0, rounds=10),
+    Fault("cut off from etcd", cut_from_etcd, mend, hold=25.0, moves=False, goal=0.5, rounds=8),
+    Fault("cut off from peers", cut_from_peers, mend, hold=8.0, moves=None, goal=22.0, rounds=8),
+    Fault("cut off from clients", cut_from_clients, mend, hold=8.0, moves=None, goal=12.0, rounds=6),
+    Fault("one etcd member stopped", stop_etcd, lambda _host: start_etcd(), hold=10.0, moves=False, goal=0.5, rounds=6),
     Fault(
         "two etcd members stopped",
         lambda host: stop_etcd(host, others(host)[0]),
@@ -148,6 +151,7 @@ FAULTS = (
         hold=25.0,
         moves=False,
         goal=0.5,
+        rounds=6,
     ),
     Fault(
         "disk full",
@@ -158,6 +162,7 @@ FAULTS = (
         goal=15.0,
         prepare=postgres_disk.lead_from_a_small_disk,
         tidy=postgres_disk.leave_small_disks,
+        rounds=5,
     ),
     Fault(
         "clock stands still",
@@ -168,6 +173,7 @@ FAULTS = (
         goal=22.0,
         prepare=postgres_clock.lead_with_an_own_clock,
         tidy=postgres_clock.leave_own_clocks,
+        rounds=3,
     ),
     Fault(
         "clock set back by a day",
@@ -178,6 +184,7 @@ FAULTS = (
         goal=22.0,
         prepare=postgres_clock.lead_with_an_own_clock,
         tidy=postgres_clock.leave_own_clocks,
+        rounds=2,
     ),
 )
 
@@ -199,8 +206,8 @@ class Seen:
 def strike(fault: Fault) -> Seen:
     """Let one fault happen to the live leader under a client's writes, heal it, and return what was seen."""
     fault.prepare()
-    old = str(healthy()["leader"])
-    budget = float(harness.status()[SERVICE]["budget"]["rto_seconds"])
+    before = healthy()
+    old, budget = str(before["leader"]), float(before["budget"]["rto_seconds"])
     with sampled() as samples:
         ledger = harness.Ledger(harness.target(SERVICE), secrets.token_hex(5))
         ledger.start()

@@ -9,7 +9,6 @@ from postgres_members import MEMBERS, SERVICE, on
 
 #: A make test strikes with those that take the three different ways to a new leader, or to none.
 QUICK = ("both killed", "cut off from etcd", "power cut", "disk full")
-ROUNDS = 9 if harness.FULL else 1
 CHOSEN = [fault for fault in FAULTS if harness.FULL or fault.name in QUICK]
 
 
@@ -32,7 +31,7 @@ def forgotten() -> None:
 def test_fault(fault: Fault):
     budget = float(harness.status()[SERVICE]["budget"]["rto_seconds"])
     stalls = []
-    for _round in range(ROUNDS):
+    for _round in range(fault.rounds if harness.FULL else 1):
         seen = strike(fault)
         stalls.append(seen.stall)
         forgotten()
