@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import harness
 
@@ -60,10 +61,10 @@ def others(host: str) -> tuple[str, ...]:
     return tuple(name for name in MEMBERS if name != host)
 
 
-def healthy() -> dict[str, object]:
+def healthy() -> dict[str, Any]:
     """Wait until every member is healthy and return the service's status."""
 
-    def seen() -> dict[str, object] | None:
+    def seen() -> dict[str, Any] | None:
         found = harness.status().get(SERVICE)
         return found if found and found["healthy"] else None
 
