@@ -125,6 +125,19 @@ class EtcdClient:
                 said.append(str(error))
         raise EtcdError("no etcd member takes a write: " + "; ".join(said))
 
+    def put_through_any(self, bases: Sequence[str], key: str, value: str) -> None:
+        """Write one key through the first member that answers."""
+        pair = {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value.encode()).decode()}
+        said: list[str] = []
+        for base in bases:
+            try:
+                self.post(base, "/v3/kv/put", pair)
+            except EtcdError as error:
+                said.append(str(error))
+            else:
+                return
+        raise EtcdError("no etcd member takes a write: " + "; ".join(said))
+
     def get_from_any(self, bases: Sequence[str], key: str) -> str | None:
         """Return the value of a key from the first member that answers."""
         said: list[str] = []

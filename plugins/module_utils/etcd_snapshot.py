@@ -102,6 +102,8 @@ def restore(path: str, name: str, peers: Mapping[str, str], token: str, data_dir
     status = verify(path)
     folder = Path(data_dir)
     owner = folder.stat()
+    for left in folder.glob(".restored-*"):
+        shutil.rmtree(left)  # of a run that was killed
     made = folder / f".restored-{os.getpid()}"
     try:
         run(*restore_command(path, name, peers, token, str(made)))

@@ -79,9 +79,11 @@ class Watch:
         return found[0] if found else MemberView(name=self.params["name"], error="not a declared member")
 
     def good(self, require: str) -> bool:
-        """Say whether the last observation is what is required: quorum and this member, or all members."""
+        """Say whether the last observation is what is required: a quorum, one with this member, or all members."""
         if require == "all":
             return self.verdict.all_healthy
+        if require == "quorum":
+            return self.verdict.quorum and not self.verdict.list_problems
         own = self.own()
         return self.verdict.quorum and not self.verdict.list_problems and own.error is None and bool(own.leader)
 

@@ -47,18 +47,6 @@ def admissible(watch: Watch, _check: bool) -> list[str]:
     return []
 
 
-def located(watch: Watch, _check: bool) -> list[str]:
-    """Find the one member that says that it leads: without a consensus store there is no other word."""
-    watch.look()
-    leading = [view.name for view in watch.views if view.leads]
-    if len(leading) != 1:
-        raise PatroniError(
-            f"expected one member that says that it leads, found {', '.join(leading) or 'none'}: {watch.complaint()}"
-        )
-    watch.verdict.leader = leading[0]
-    return []
-
-
 def leading(watch: Watch, check: bool) -> list[str]:
     """Wait until this host's member says that it leads."""
     name, timeout = watch.params["name"], watch.params["timeout"]

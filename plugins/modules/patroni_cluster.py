@@ -61,6 +61,10 @@ options:
     description: Password of O(etcd_user).
     type: str
     required: true
+  hold:
+    description: File that forbids Patroni to start here while it exists, and names who led.
+    type: path
+    default: /etc/systemd/system/patroni.service.d/hold.conf
   require:
     description: V(nothing) observes, V(healthy) fails when the cluster does not become healthy in time.
     type: str
@@ -141,6 +145,10 @@ has_data:
   description: Whether this host's data directory holds anything.
   returned: always
   type: bool
+hold:
+  description: Who led when a restore of the consensus store held this host's Patroni back; empty where none did.
+  returned: always
+  type: str
 start_blocker:
   description: Why Patroni must not start on this host; empty where it may or runs already.
   returned: always
@@ -212,6 +220,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config i
     send_difference,
     wait_for_notice,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_hold import HOLD, read_hold
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
     UNIT,
@@ -302,6 +311,7 @@ def main() -> None:
             "etcd_client_port": {"type": "int", "default": 2379},
             "etcd_user": {"type": "str", "required": True},
             "etcd_password": {"type": "str", "required": True, "no_log": True},
+            "hold": {"type": "path", "default": HOLD},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
             "initdb": {"type": "list", "elements": "raw", "default": []},
@@ -321,6 +331,7 @@ def main() -> None:
         "changed": False,
         "diff": [],
         "has_data": True,
+        "hold": "",
         "start_blocker": "",
         "config_changes": {},
         "objects_seen": False,
@@ -329,6 +340,7 @@ def main() -> None:
     }
     who = f"{params['name']} of {params['scope']}"
     try:
+        result["hold"] = read_hold(params["hold"])
         result["active_state"] = active_state(UNIT)
         data = read_data_directory(params["data_dir"])
         result["has_data"] = data.entries > 0

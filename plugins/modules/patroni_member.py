@@ -20,8 +20,8 @@ description:
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when
     there is no leader by agreement.
-  - V(located) finds the one member that says that it leads, also without a consensus store. V(leading) waits until this
-    host's member does.
+  - V(located) only reports what this host's member contributes to the question who led last, also without a consensus
+    store. V(leading) waits until this host's member leads.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
 options:
   state:
@@ -67,6 +67,10 @@ options:
   etcd_password:
     description: Password of O(etcd_user).
     type: str
+  hold:
+    description: File that forbids Patroni to start here while it exists, and names who led, with V(located).
+    type: path
+    default: /etc/systemd/system/patroni.service.d/hold.conf
   timeout:
     description: Seconds for each step.
     type: float
@@ -96,6 +100,12 @@ steps:
   returned: always
   type: list
   elements: str
+report:
+  description:
+    - Whether this host's member leads and takes writes, its timeline and WAL position, whether its Patroni runs, and
+      who led when it was held back.
+  returned: with O(state=located)
+  type: dict
 refusal:
   description: V(gate) when the cluster could not bear it.
   returned: failure
@@ -109,14 +119,28 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_departur
     admissible,
     forget,
     leading,
-    located,
     reinitialize,
     removable,
     retire,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_hold import HOLD, read_hold, report_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import UNIT, HostError
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError
-from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError
+from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
+
+
+def located(watch: Watch, _check: bool) -> list[str]:
+    """Look at the members; what this one contributes is in the report."""
+    watch.look()
+    return []
+
+
+def report(watch: Watch) -> dict:  # type: ignore[type-arg]  # sanity wants no typing import here
+    """Return what this host contributes to the question who led last."""
+    params = watch.params
+    return report_of(watch.view(params["name"]), read_hold(params["hold"]), active_state(UNIT))
+
 
 STATES = {
     "admissible": admissible,
@@ -143,6 +167,7 @@ def main() -> None:
             "etcd_client_port": {"type": "int", "default": 2379},
             "etcd_user": {"type": "str"},
             "etcd_password": {"type": "str", "no_log": True},
+            "hold": {"type": "path", "default": HOLD},
             "timeout": {"type": "float", "default": 120},
         },
         required_if=[
@@ -156,9 +181,10 @@ def main() -> None:
     watch = Watch(params)
     try:
         steps = STATES[params["state"]](watch, module.check_mode)
-    except (PatroniError, EtcdError, ObjectsError, UnitError, OSError) as error:
+        more = {"report": report(watch)} if params["state"] == "located" else {}
+    except (PatroniError, EtcdError, HostError, ObjectsError, UnitError, OSError) as error:
         module.fail_json(msg=f"{params['name']} of {params['scope']}: {error}", refusal="gate")
-    module.exit_json(changed=bool(steps), steps=steps, leader=watch.verdict.leader)
+    module.exit_json(changed=bool(steps), steps=steps, leader=watch.verdict.leader, **more)
 
 
 if __name__ == "__main__":

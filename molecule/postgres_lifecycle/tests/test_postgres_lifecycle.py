@@ -49,6 +49,10 @@ def sql(host, statement):
     return host.check_output("cd / && sudo -u postgres psql -XAtc %s", statement)
 
 
+def sql_or_nothing(host, statement):
+    return host.run("cd / && sudo -u postgres psql -XAtc %s", statement).stdout.strip()
+
+
 def leader():
     return harness.wait_for("a leader", lambda: harness.status(SERVICE)[SERVICE]["leader"], 60)
 
@@ -247,9 +251,19 @@ def etcd_status(host):
     return members[etcdctl(host, "endpoint status")[0]["Status"]["leader"]]
 
 
-def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
+HOLD = "/etc/systemd/system/patroni.service.d/hold.conf"
+
+
+def pause(hosts, addresses, value):
+    api(hosts["lab1"], addresses["lab1"], "/config", "PATCH", {"pause": value})
+
+
+def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts, addresses):
     name = f"test-{secrets.token_hex(4)}"
+    # Of a pause whose timer is long over when the snapshot is restored.
+    pause(hosts, addresses, True)
     done = run("snapshot_etcd.yml", "-e", f"snapshot={name}")
+    pause(hosts, addresses, None)
     assert done.code == 0, done.said
     found = list((harness.ROOT / ".holdfast").glob(f"lab/*/etcd/{name}.db"))
     assert len(found) == 1
@@ -269,6 +283,10 @@ def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
     done = run("restore_etcd.yml", "-e", f"snapshot={name}", "-e", f"confirm={SERVICE}")
     assert done.code == 0, done.said
     assert healthy()["leader"] == old, "another member leads after the restore"
+    assert not api(hosts["lab1"], addresses["lab1"], "/config").get("pause"), "the snapshot brought its pause back"
+    for host in hosts.values():
+        assert host.service("patroni").is_enabled
+        assert not host.file(HOLD).exists
     harness.wait_for("writes after the restore", lambda: len(ledger.acknowledged) > before + 50, 30)
     ledger.stop()
     print(f"etcd restored in {done.seconds:.0f} s, writers stalled {ledger.longest_stall():.1f} s")
@@ -276,6 +294,46 @@ def test_a_snapshot_is_verified_kept_on_the_controller_and_restored(hosts):
     for host in hosts.values():
         host.check_output(f"rm -rf /var/lib/holdfast/etcd/{name}.db /var/lib/etcd/orders-db/member.aside-*")
     found[0].unlink()
+
+
+def test_an_aborted_restore_is_completed_and_nothing_starts_before(hosts):
+    """Aborted after PostgreSQL was stopped, and again before the member that led leads: nobody else can lead."""
+    name = f"test-{secrets.token_hex(4)}"
+    assert run("snapshot_etcd.yml", "-e", f"snapshot={name}").code == 0
+    old = healthy()["leader"]
+    ledger = harness.Ledger(harness.target(SERVICE), secrets.token_hex(5))
+    ledger.start()
+    harness.wait_for("first acknowledged writes", lambda: len(ledger.acknowledged) > 50, 30)
+    words = ("restore_etcd.yml", "-e", f"snapshot={name}", "-e", f"confirm={SERVICE}")
+    refused = run(*words, "-e", f"led={next(other for other in NAMES if other != old)}")
+    assert f"expected {old}, which leads, found -e led=" in refused.output
+    assert all(host.service("patroni").is_running for host in hosts.values())
+    aborted = run(*words, "-e", "etcd_restore_token=")
+    assert aborted.code != 0
+    assert "expected a token that no other restore has" in aborted.output
+    for host in hosts.values():
+        assert not host.service("patroni").is_enabled
+        assert host.run("systemctl start patroni").rc != 0, "a boot would start it on old roles"
+    refused = converge()
+    assert refused.returncode != 0
+    assert f"before which {old} led, was not finished" in refused.stdout
+    assert not any(host.service("patroni").is_running for host in hosts.values())
+
+    aborted = run(*words, "-e", "postgres_timeout=0")
+    assert aborted.code != 0
+    assert f"expected {old} to lead within 0 s" in aborted.output
+    assert {each for each, host in hosts.items() if host.file(HOLD).exists} == set(NAMES) - {old}
+    harness.wait_for("it leads", lambda: sql_or_nothing(hosts[old], "SELECT pg_is_in_recovery()") == "f", 60)
+    healed = converge()
+    assert healed.returncode == 0, healed.stdout[-3000:]
+    assert healthy()["leader"] == old, "another member leads after the restore"
+    for host in hosts.values():
+        assert host.service("patroni").is_enabled
+        assert not host.file(HOLD).exists
+        host.check_output(f"rm -rf /var/lib/holdfast/etcd/{name}.db /var/lib/etcd/orders-db/member.aside-*")
+    ledger.stop()
+    assert ledger.missing() == []
+    next((harness.ROOT / ".holdfast").glob(f"lab/*/etcd/{name}.db")).unlink()
 
 
 def test_an_etcd_member_that_lost_its_data_is_replaced_under_load(hosts):

@@ -96,14 +96,17 @@ def test_addresses() -> None:
     assert etcd.url_of("fd00::1", 1) == "https://[fd00::1]:1"
 
 
-def test_a_key_is_deleted_through_the_first_member_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_deleted_or_written_through_the_first_member_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def post(_self: etcd.EtcdClient, base: str, path: str, body: dict[str, str]) -> dict[str, str]:
         asked.append(base)
         if base == "down":
             raise etcd.EtcdError("down: refused")
-        assert (path, body) == ("/v3/kv/deleterange", {"key": "L2E="})
+        assert (path, body) in (
+            ("/v3/kv/deleterange", {"key": "L2E="}),
+            ("/v3/kv/put", {"key": "L2E=", "value": "MQ=="}),
+        )
         return {"deleted": "1"} if base == "one" else {}
 
     monkeypatch.setattr(etcd.EtcdClient, "post", post)
@@ -113,3 +116,8 @@ def test_a_key_is_deleted_through_the_first_member_that_answers(monkeypatch: pyt
     assert not client.delete_through_any(["none"], "/a")
     with pytest.raises(etcd.EtcdError, match="no etcd member takes a write: down"):
         client.delete_through_any(["down"], "/a")
+    asked.clear()
+    client.put_through_any(["down", "one", "two"], "/a", "1")
+    assert asked == ["down", "one"]
+    with pytest.raises(etcd.EtcdError, match="no etcd member takes a write: down"):
+        client.put_through_any(["down"], "/a", "1")

@@ -63,6 +63,7 @@ def test_restored_data_takes_the_place_of_the_old_which_is_kept(
 ) -> None:
     (tmp_path / "member").mkdir()
     (tmp_path / "member" / "old").touch()
+    (tmp_path / ".restored-1").mkdir()
 
     def run(*words: str) -> str:
         if "status" in words:

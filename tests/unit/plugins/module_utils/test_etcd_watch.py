@@ -34,7 +34,12 @@ def test_what_is_good(own: str | None, member: bool, everybody: bool) -> None:
     watch.views[0].error = own
     listed = [{"name": m["name"], "peerURLs": [f"https://{m['address']}:2"]} for m in MEMBERS]
     watch.verdict = etcd.judge(watch.views, listed, MEMBERS, 2)
-    assert (watch.good("member"), watch.good("all")) == (member, everybody)
+    assert (watch.good("member"), watch.good("all"), watch.good("quorum")) == (member, everybody, True)
+    watch.views[1].error = watch.views[2].error = "down"
+    watch.verdict = etcd.judge(watch.views, listed, MEMBERS, 2)
+    assert not watch.good("quorum")
+    watch.verdict = etcd.Verdict(True, False, "a", [], ["a stranger"])
+    assert not watch.good("quorum")
 
 
 def test_data_means_a_write_ahead_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -107,16 +107,3 @@ def test_nobody_is_admitted_while_a_member_that_leaves_leads() -> None:
     watch.views[1].cluster = {"members": [{"name": "old", "role": "leader"}]}
     with pytest.raises(PatroniError, match="old leads"):
         patroni_departure.admissible(watch, False)  # type: ignore[arg-type]
-
-
-def test_without_a_store_the_one_that_says_it_leads_is_the_leader() -> None:
-    watch = FakeWatch(None)
-    for leaders, found in ((["b"], "b"), ([], None), (["a", "b"], None)):
-        for view in watch.views:
-            view.own = {"role": "primary" if view.name in leaders else "replica", "state": "running"}
-        if found:
-            patroni_departure.located(watch, False)  # type: ignore[arg-type]
-            assert watch.verdict.leader == found
-        else:
-            with pytest.raises(PatroniError, match="expected one member"):
-                patroni_departure.located(watch, False)  # type: ignore[arg-type]
