@@ -55,6 +55,9 @@ def check_playbook(path: Path) -> Findings:
             and "ansible.builtin.import_playbook" not in play
         ):
             found.append(f"{play.get('name')}: gather_facts is left to the configuration")
+        # One refuses, all stop: also where another ansible.cfg rules, or none.
+        if play.get("hosts", "localhost") != "localhost" and not isinstance(play.get("any_errors_fatal"), bool):
+            found.append(f"{play.get('name')}: any_errors_fatal is left to the configuration")
         for task in tasks(play):
             where = f"{play.get('name')}: {task.get('name')}"
             if "name" not in task and "block" not in task:
@@ -88,12 +91,13 @@ def test_syntax(inventory: str, root: Path, ansible: dict[str, str]) -> None:
     assert syntax(made_for, root / "inventories" / inventory, ansible, root) == ""
 
 
-PLAY = "- name: A play\n  hosts: all\n  gather_facts: false\n  tasks:\n"
+PLAY = "- name: A play\n  hosts: all\n  gather_facts: false\n  any_errors_fatal: true\n  tasks:\n"
 BROKEN = {
     "too long": ("show_x.yml", PLAY + "#\n" * LINES),
     "not a verb and a noun": ("status.yml", PLAY),
-    "a play without a name": ("show_x.yml", "- hosts: all\n  gather_facts: false\n"),
-    "facts by default": ("show_x.yml", "- name: A play\n  hosts: all\n"),
+    "a play without a name": ("show_x.yml", "- hosts: all\n  gather_facts: false\n  any_errors_fatal: true\n"),
+    "facts by default": ("show_x.yml", "- name: A play\n  hosts: all\n  any_errors_fatal: true\n"),
+    "errors by default": ("show_x.yml", "- name: A play\n  hosts: all\n  gather_facts: false\n"),
     "a task without a name": ("show_x.yml", PLAY + "    - ansible.builtin.ping:\n"),
     "a command": ("show_x.yml", PLAY + "    - name: Do\n      ansible.builtin.command: /bin/true\n"),
     "a story elsewhere": ("show_x.yml", PLAY + "    - name: Do\n      ansible.builtin.include_tasks: x.yml\n"),
