@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import HostError
 
-# A drop-in of the unit that forbids its start for as long as it exists (docs/adr/0089).
+# A drop-in of the unit that forbids its start for as long as it exists (docs/adr/0091).
 HOLD = "/etc/systemd/system/patroni.service.d/hold.conf"
 # systemd ignores options that begin with "X-".
 LEADER = "X-Holdfast-Leader="
