@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, Tls, url_of
@@ -18,9 +16,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal 
     slot_of,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import INTERVAL, Watch
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import UNIT
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import session
-from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import show, systemctl
 
 # Patroni keeps the slot of a member that is gone for this long; one second has it dropped in the next round.
 RETENTION = "member_slots_ttl"
@@ -65,37 +61,6 @@ def leading(watch: Watch, check: bool) -> list[str]:
     if not check and not watch.wait(timeout, lambda _verdict: watch.view(name).leads):
         raise PatroniError(f"expected {name} to lead within {timeout:g} s, found: {watch.complaint()}")
     return []
-
-
-def retire(watch: Watch, check: bool) -> list[str]:
-    """Stop Patroni for good on this host, then rename, or wipe, its data directory."""
-    params = watch.params
-    watch.look()
-    name = params["name"]
-    if watch.verdict.leader is None:
-        raise PatroniError(f"expected the members that stay to agree on a leader, found: {watch.complaint()}")
-    if watch.verdict.leader == name or name in {view.name for view in watch.views}:
-        raise PatroniError(f"{name} leads or is declared: nothing is stopped here")
-    state = show(UNIT, "ActiveState", "UnitFileState", "LoadState")
-    steps = []
-    if state.get("LoadState") == "loaded" and (
-        state.get("ActiveState") not in {"inactive", "failed"} or state.get("UnitFileState") == "enabled"
-    ):
-        steps.append("stop and disable Patroni")
-        if not check:
-            systemctl("disable", "--now", "--", UNIT)
-    folder = Path(params["data_dir"])
-    if folder.is_dir() and any(folder.iterdir()):
-        if params["wipe"]:
-            steps.append(f"delete {folder}")
-            if not check:
-                shutil.rmtree(folder)
-        else:
-            kept = folder.with_name(f"{folder.name}.removed-{int(time.time())}")
-            steps.append(f"rename {folder} to {kept}")
-            if not check:
-                folder.rename(kept)
-    return steps
 
 
 def forget(watch: Watch, check: bool) -> list[str]:

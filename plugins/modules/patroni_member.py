@@ -16,6 +16,7 @@ description:
   - V(admissible) refuses while one of O(leaving) leads, before others are added in its place.
   - V(removable) refuses a member that leads, that is declared, or without which the others would not be healthy.
   - V(retired) runs on the member that leaves. Stops and disables Patroni there and renames the data directory.
+    Refuses a host whose Patroni is configured for another scope.
   - V(absent) runs on the members that stay, and acts on the one that leads. Deletes the member's key and has Patroni
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when
@@ -112,8 +113,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_departur
     located,
     reinitialize,
     removable,
-    retire,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_retirement import retire
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError

@@ -188,6 +188,10 @@ def test_removal_refuses_the_leader_and_declared_members(hosts):
     refused = run("remove_postgres_member.yml", "-e", f"member={one}")
     assert refused.code != 0
     assert f"{one} is declared, and the next run of site.yml would bring it back" in refused.output
+    for nobody in ("all", "lab1,lab2", "lab9"):
+        refused = run("remove_postgres_member.yml", "-e", f"member={nobody}")
+        assert refused.code != 0
+        assert f"expected -e member=<one host of the inventory>, found {nobody}" in refused.output
     assert all(host.service("patroni").is_running for host in hosts.values())
     assert healthy()["leader"] == old
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,38 +40,6 @@ class FakeWatch:
 
     def api(self, _name: str, _timeout: float = 10.0) -> FakeApi:
         return self.fake
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    seen: list[str] = []
-    state = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
-    monkeypatch.setattr(patroni_departure, "show", lambda *_words: state)
-    monkeypatch.setattr(patroni_departure, "systemctl", lambda *words: seen.append(words[0]) or "")
-    return seen
-
-
-@pytest.mark.parametrize("wipe", [False, True])
-def test_data_is_renamed_unless_it_shall_be_wiped(wipe: bool, tmp_path: Path, calls: list[str]) -> None:
-    folder = tmp_path / "db"
-    folder.mkdir()
-    (folder / "PG_VERSION").write_text("17")
-    watch = FakeWatch(data_dir=str(folder), wipe=wipe)
-    assert len(patroni_departure.retire(watch, True)) == 2  # type: ignore[arg-type]
-    assert (calls, folder.is_dir()) == ([], True)
-    patroni_departure.retire(watch, False)  # type: ignore[arg-type]
-    assert (calls, folder.exists()) == (["disable"], False)
-    kept = list(tmp_path.glob("db.removed-*/PG_VERSION"))
-    assert len(kept) == (0 if wipe else 1)
-
-
-@pytest.mark.parametrize(("leader", "name"), [("old", "old"), (None, "old"), ("a", "b")])
-def test_nothing_is_stopped_that_leads_is_declared_or_could_not_be_seen(
-    leader: str | None, name: str, tmp_path: Path, calls: list[str]
-) -> None:
-    with pytest.raises(PatroniError):
-        patroni_departure.retire(FakeWatch(leader, name=name, data_dir=str(tmp_path)), False)  # type: ignore[arg-type]
-    assert calls == []
 
 
 @pytest.mark.parametrize("before", [None, 600, 1])
