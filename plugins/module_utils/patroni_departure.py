@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, Tls, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import Api, PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal import (
+    judge_staying,
     reinit_blocker,
     removal_blocker,
     slot_of,
@@ -23,12 +24,19 @@ RETENTION = "member_slots_ttl"
 
 
 def removable(watch: Watch, _check: bool) -> list[str]:
-    """Refuse a removal that the cluster could not bear; do nothing."""
-    watch.look()
-    blocker = removal_blocker(watch.views, watch.verdict, watch.params["member"])
+    """Refuse a removal that the cluster could not bear; what the member keeps it gives up before it stops."""
+    blocker = _blocker(watch, "")
     if blocker:
         raise PatroniError(blocker)
     return []
+
+
+def _blocker(watch: Watch, without: str) -> str:
+    """Look, and return why the member must not be removed; ``without`` is one whose promises don't count any more."""
+    params = watch.params
+    watch.look()
+    watch.verdict = judge_staying(watch.views, params["scope"], params["synchronous_nodes"], without)
+    return removal_blocker(watch.views, watch.verdict, params["member"])
 
 
 def admissible(watch: Watch, _check: bool) -> list[str]:
@@ -66,10 +74,10 @@ def leading(watch: Watch, check: bool) -> list[str]:
 def forget(watch: Watch, check: bool) -> list[str]:
     """Delete the member's key, and have its slot dropped; only where this host's member leads."""
     params = watch.params
-    removable(watch, check)
+    member, steps = params["member"], []
+    _await_health(watch, "" if check else member, 0 if check else params["timeout"])
     if watch.verdict.leader != params["name"]:
         return []
-    member, steps = params["member"], []
     if member in {str(item.get("name")) for item in watch.view(params["name"]).listed}:
         steps.append(f"delete the key of {member}")
         if not check:
@@ -79,8 +87,17 @@ def forget(watch: Watch, check: bool) -> list[str]:
         if not check:
             _drop_slot(watch, member)
     if steps and not check:
-        watch.require(params["timeout"], f"without {member}")
+        _await_health(watch, member, params["timeout"])
     return steps
+
+
+def _await_health(watch: Watch, without: str, timeout: float) -> None:
+    """Wait until the cluster bears it: when a member stops, the leader may need a moment to choose another."""
+    deadline = time.monotonic() + timeout
+    while blocker := _blocker(watch, without):
+        if time.monotonic() >= deadline:
+            raise PatroniError(f"{blocker} (after {timeout:g} s)" if timeout else blocker)
+        time.sleep(INTERVAL)
 
 
 def _delete_key(watch: Watch, member: str) -> None:

@@ -8,14 +8,37 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, Verdict
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import (
+    SYNC_ROLES,
+    MemberView,
+    Verdict,
+    judge,
+)
+
+PAUSED = "automatic failover is paused: resume it first (playbooks/resume_postgres.yml)"
+
+
+def judge_staying(views: Sequence[MemberView], scope: str, sync_nodes: int, without: str = "") -> Verdict:
+    """Judge the declared members of a cluster that some members leave.
+
+    Those that leave are no fault, and while they run they may keep a promise; ``without`` must not be needed for any.
+    """
+    declared = {view.name for view in views}
+    leaving = {str(item.get("name")) for view in views for item in view.listed} - declared - {without}
+    return judge(views, scope, sync_nodes, sorted(leaving))
+
+
+def is_synchronous(views: Sequence[MemberView], name: str) -> bool:
+    """Say whether any declared member still sees commits wait for this one."""
+    found = [item for view in views for item in view.listed if item.get("name") == name]
+    return any(item.get("role") in SYNC_ROLES for item in found)
 
 
 def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) -> str:
     """Return why a member must not be removed, or "".
 
-    ``views`` are the declared members, which stay. Judged by them the cluster must be healthy, with every promise kept
-    and nothing to complain about but the member that leaves.
+    ``views`` are the declared members, which stay. Judged by them the cluster must be healthy and armed, with every
+    promise kept and nothing to complain about but the member that leaves.
     """
     leaders = sorted({view.leader for view in views if view.leader} | {view.name for view in views if view.leads})
     if name in leaders:
@@ -30,7 +53,8 @@ def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) ->
     wrong = [problem for problem in verdict.problems if not problem.startswith(f"{name}: a member of the cluster")]
     if verdict.leader is None or wrong:
         return "expected the members that stay to be healthy without it, found: " + ("; ".join(wrong) or "no leader")
-    return ""
+    # Patroni does not stop PostgreSQL while it is paused, and nobody would take over if the leader died now.
+    return PAUSED if verdict.paused else ""
 
 
 def reinit_blocker(verdict: Verdict, name: str) -> str:

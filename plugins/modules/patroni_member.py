@@ -15,8 +15,10 @@ description:
   - O(members) are the declared members, which stay. Who leads is asked of them, never read from an inventory.
   - V(admissible) refuses while one of O(leaving) leads, before others are added in its place.
   - V(removable) refuses a member that leads, that is declared, or without which the others would not be healthy.
-  - V(retired) runs on the member that leaves. Stops and disables Patroni there and renames the data directory.
-    Refuses a host whose Patroni is configured for another scope.
+  - V(retired) runs on the member that leaves. It gives up being a synchronous standby (the tag C(nosync)), and when the
+    leader has chosen another, Patroni is stopped and disabled and the data directory renamed. Refuses a host whose
+    Patroni is configured for another scope, and data in which a process still works.
+  - Nobody is removed while automatic failover is paused. Other members that leave later block nothing.
   - V(absent) runs on the members that stay, and acts on the one that leads. Deletes the member's key and has Patroni
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when

@@ -27,7 +27,7 @@ class FakeApi:
 
 class FakeWatch:
     def __init__(self, leader: str | None = "a", **more: Any) -> None:
-        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "port": 1, "wipe": False, **more}
+        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "port": 1, "synchronous_nodes": 1, **more}
         self.views = [MemberView("a"), MemberView("b")]
         self.verdict = Verdict(leader=leader)
         self.fake = FakeApi({"ttl": 20})
@@ -37,6 +37,9 @@ class FakeWatch:
 
     def complaint(self) -> str:
         return "down"
+
+    def view(self, name: str) -> MemberView:
+        return next(view for view in self.views if view.name == name)
 
     def api(self, _name: str, _timeout: float = 10.0) -> FakeApi:
         return self.fake
@@ -63,6 +66,40 @@ def test_the_time_for_which_slots_are_kept_is_always_set_back(
             patroni_departure._drop_slot(watch, "old")  # type: ignore[arg-type]
     assert seen == [1]
     assert watch.fake.config.get("member_slots_ttl") == (600 if before == 600 else None)
+
+
+ROLES = {"a": "leader", "b": "replica", "old": "sync_standby"}
+
+
+def cluster(**roles: str) -> list[MemberView]:
+    listed = [
+        {"name": name, "role": role, "state": "running" if role == "leader" else "streaming", "timeline": 1}
+        for name, role in {**ROLES, **roles}.items()
+    ]
+    own = {"state": "running", "timeline": 1, "database_system_identifier": "7", "patroni": {"scope": "db"}}
+    return [
+        MemberView(name, None, {**own, "role": "primary" if name == "a" else "replica"}, {"members": listed})
+        for name in "ab"
+    ]
+
+
+def test_a_member_is_forgotten_once_another_standby_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = FakeWatch(name="a", member="old", timeout=9.0)
+    watch.views, deleted = cluster(), []
+    with pytest.raises(PatroniError, match="expected 1 synchronous standby, found 0"):
+        watch.params["timeout"] = 0.0
+        patroni_departure.forget(watch, False)  # type: ignore[arg-type]
+    watch.params["timeout"] = 9.0
+    monkeypatch.setattr(patroni_departure, "_delete_key", lambda _watch, member: deleted.append(member))
+    monkeypatch.setattr(patroni_departure, "_has_slot", lambda _port, _member: False)
+    monkeypatch.setattr(
+        patroni_departure.time, "sleep", lambda _s: setattr(watch, "views", cluster(b="sync_standby", old="replica"))
+    )
+    assert patroni_departure.removable(watch, False) == []  # type: ignore[arg-type]
+    assert patroni_departure.forget(watch, True) == ["delete the key of old"]  # type: ignore[arg-type]
+    assert deleted == []
+    assert patroni_departure.forget(watch, False) == ["delete the key of old"]  # type: ignore[arg-type]
+    assert deleted == ["old"]
 
 
 def test_nobody_is_admitted_while_a_member_that_leaves_leads() -> None:

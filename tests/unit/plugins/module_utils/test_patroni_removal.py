@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, judge
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal import (
+    is_synchronous,
+    judge_staying,
     reinit_blocker,
     removal_blocker,
     slot_of,
@@ -36,12 +38,33 @@ def views(leader: str = "a", members: list[dict[str, Any]] | None = None) -> lis
     ]
 
 
-def blocker(seen: list[MemberView], name: str = "old") -> str:
-    return removal_blocker(seen, judge(seen, "db", 1), name)
+def blocker(seen: list[MemberView], name: str = "old", without: str = "old") -> str:
+    return removal_blocker(seen, judge_staying(seen, "db", 1, without), name)
 
 
 def test_a_member_that_nobody_needs_may_go() -> None:
     assert blocker(views()) == ""
+
+
+def test_it_may_go_while_it_is_the_synchronous_standby_but_is_not_counted_once_it_stops() -> None:
+    seen = views(members=listed(sync="old"))
+    assert blocker(seen, without="") == "", "it gives that up before it stops"
+    assert "expected 1 synchronous standby, found 0" in blocker(seen)
+    assert (is_synchronous(seen, "old"), is_synchronous(seen, "b")) == (True, False)
+    assert judge(seen, "db", 1).sync_standbys == []
+    assert judge(seen, "db", 1, ["old"]).sync_standbys == ["old"]
+
+
+def test_another_one_that_leaves_later_blocks_nothing() -> None:
+    more = [*listed(), {"name": "later", "role": "replica", "state": "streaming", "timeline": 1}]
+    assert blocker(views(members=more)) == ""
+
+
+def test_nobody_goes_while_failover_is_paused() -> None:
+    seen = views()
+    assert blocker(seen) == ""
+    seen[2].cluster["pause"] = True
+    assert "paused: resume it first" in blocker(seen)
 
 
 def test_it_may_go_also_when_it_is_broken() -> None:

@@ -10,18 +10,31 @@ import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils import patroni_retirement
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, PatroniError, Verdict
 
-CONFIG = 'scope: "db"\nname: "old"\n'
+CONFIG = 'scope: "db"\nname: "old"\ntags:\n  nofailover: false\n  nosync: false\n'
+ROLES = {"a": "leader", "b": "replica", "old": "sync_standby"}
 
 
 class FakeWatch:
     """A cluster of a and b that stay."""
 
     def __init__(self, leader: str | None = "a", **more: Any) -> None:
-        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "wipe": False, **more}
-        self.views = [MemberView("a"), MemberView("b")]
+        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "wipe": False, "synchronous_nodes": 0, **more}
+        self.roles = dict(ROLES)
         self.verdict = Verdict(leader=leader)
+        self.looks = 0
+        self.look()
 
     def look(self) -> Verdict:
+        self.looks += 1
+        listed = [
+            {"name": name, "role": role, "state": "running" if role == "leader" else "streaming", "timeline": 1}
+            for name, role in self.roles.items()
+        ]
+        own = {"state": "running", "timeline": 1, "database_system_identifier": "7", "patroni": {"scope": "db"}}
+        self.views = [
+            MemberView(name, None, {**own, "role": "primary" if name == "a" else "replica"}, {"members": listed})
+            for name in "ab"
+        ]
         return self.verdict
 
     def complaint(self) -> str:
@@ -35,6 +48,9 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(patroni_retirement, "show", lambda *_words: state)
     monkeypatch.setattr(patroni_retirement, "systemctl", lambda *words: seen.append(words[0]) or "")
     monkeypatch.setattr(patroni_retirement, "CONFIG", tmp_path / "config.yml")
+    monkeypatch.setattr(patroni_retirement, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(patroni_retirement, "GONE", 0.0)
+    monkeypatch.setattr(patroni_retirement, "INTERVAL", 0.0)
     (tmp_path / "config.yml").write_text(CONFIG)
     return seen
 
@@ -93,3 +109,62 @@ def test_a_host_on_which_nothing_is_left_needs_nothing(
     (tmp_path / "config.yml").unlink()
     assert patroni_retirement.retire(FakeWatch(data_dir=str(tmp_path / "db")), False) == []  # type: ignore[arg-type]
     assert calls == []
+
+
+def test_a_synchronous_standby_gives_that_up_before_it_stops(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.yml"
+    watch = FakeWatch(data_dir=str(tmp_path / "db"), synchronous_nodes=1, timeout=5.0)
+    assert patroni_retirement.retire(watch, True)[0] == "give up being a synchronous standby"  # type: ignore[arg-type]
+    assert (calls, config.read_text()) == ([], CONFIG)
+
+    def systemctl(*words: str) -> str:
+        calls.append(words[0])
+        assert "nosync: true" in config.read_text()
+        if words[0] == "disable":
+            assert watch.roles["old"] == "replica", "it must run until the leader does without it"
+        return ""
+
+    def wait(_seconds: float) -> None:
+        # The leader first drops it, and has its new standby a moment later.
+        watch.roles["b" if watch.roles["old"] == "replica" else "old"] = (
+            "sync_standby" if watch.roles["old"] == "replica" else "replica"
+        )
+
+    monkeypatch.setattr(patroni_retirement, "systemctl", systemctl)
+    monkeypatch.setattr(patroni_retirement.time, "sleep", wait)
+    steps = patroni_retirement.retire(watch, False)  # type: ignore[arg-type]
+    assert steps == ["give up being a synchronous standby", "stop and disable Patroni"]
+    assert (calls, watch.roles["b"]) == (["reload", "disable"], "sync_standby")
+
+
+def test_one_that_commits_still_wait_for_is_not_stopped(tmp_path: Path, calls: list[str]) -> None:
+    watch = FakeWatch(data_dir=str(tmp_path / "db"), synchronous_nodes=1)
+    with pytest.raises(PatroniError, match="commits still wait for old"):
+        patroni_retirement.retire(watch, False)  # type: ignore[arg-type]
+    watch.roles["old"] = "replica"
+    with pytest.raises(PatroniError, match="expected 1 synchronous standby, found 0"):
+        patroni_retirement.retire(watch, False)  # type: ignore[arg-type]
+    assert set(calls) == {"reload"}
+
+
+def test_nothing_is_stopped_while_failover_is_paused(tmp_path: Path, calls: list[str]) -> None:
+    watch = FakeWatch(data_dir=str(data_of(tmp_path)))
+    watch.verdict.paused = True
+    with pytest.raises(PatroniError, match="paused: resume it first"):
+        patroni_retirement.retire(watch, False)  # type: ignore[arg-type]
+    assert calls == []
+
+
+@pytest.mark.parametrize("below", ["", "base"])
+@pytest.mark.parametrize("wipe", [False, True])
+def test_data_is_left_while_a_process_works_in_it(below: str, wipe: bool, tmp_path: Path, calls: list[str]) -> None:
+    folder = data_of(tmp_path)
+    for number, where in ((7, "/"), (41, folder / below)):
+        (tmp_path / "proc" / str(number)).mkdir(parents=True)
+        (tmp_path / "proc" / str(number) / "cwd").symlink_to(where)
+    with pytest.raises(PatroniError, match="expected no process that works there within 0 s, found 41: stop it"):
+        patroni_retirement.retire(FakeWatch(data_dir=str(folder), wipe=wipe), False)  # type: ignore[arg-type]
+    assert (folder / "PG_VERSION").exists()
+    assert calls == ["disable"]
