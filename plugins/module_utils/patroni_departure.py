@@ -150,7 +150,7 @@ def reinitialize(watch: Watch, check: bool) -> list[str]:
     params = watch.params
     name, timeout = params["name"], params["timeout"]
     watch.look()
-    blocker = reinit_blocker(watch.verdict, name)
+    blocker = reinit_blocker(watch.views, watch.verdict, name, params["synchronous_nodes"])
     if blocker:
         raise PatroniError(blocker)
     own = watch.view(name)

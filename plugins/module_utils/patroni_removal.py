@@ -57,13 +57,35 @@ def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) ->
     return PAUSED if verdict.paused else ""
 
 
-def reinit_blocker(verdict: Verdict, name: str) -> str:
+def reinit_blocker(views: Sequence[MemberView], verdict: Verdict, name: str, sync_nodes: int) -> str:
     """Return why a member must not be built anew, or "": it is deleted first, and copied from the leader."""
     if verdict.leader is None:
         return "no leader by agreement, so there is nothing to copy from: " + "; ".join(verdict.problems)
     if verdict.leader == name:
         return f"{name} leads: its data is the cluster's. Move the lead to another member first"
+    if verdict.paused:
+        return PAUSED
+    others = _can_take_over(views, verdict.leader, name)
+    wanted = max(1, min(sync_nodes, len(views) - 1))
+    if is_synchronous(views, name) and len(others) < wanted:
+        return (
+            f"{name} is a synchronous standby, which holds every commit, and of the others that could take its place"
+            f" {wanted} must stream, found {', '.join(others) or 'none'}: heal them first"
+        )
     return ""
+
+
+def _can_take_over(views: Sequence[MemberView], leader: str, name: str) -> list[str]:
+    """Return the other declared standbys that the leader could choose as synchronous ones: they stream, and may be."""
+    declared = {view.name for view in views} - {leader, name}
+    seen = next(view for view in views if view.name == leader)
+    timeline = seen.own.get("timeline")
+    return sorted(
+        str(item["name"])
+        for item in seen.listed
+        if item.get("name") in declared and item.get("state") == "streaming" and item.get("timeline") == timeline
+        if not (item.get("tags") or {}).get("nosync")
+    )
 
 
 def slot_of(name: str) -> str:

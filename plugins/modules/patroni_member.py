@@ -22,7 +22,7 @@ description:
   - V(absent) runs on the members that stay, and acts on the one that leads. Deletes the member's key and has Patroni
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when
-    there is no leader by agreement.
+    there is no leader by agreement, a synchronous standby that no other could replace, and while failover is paused.
   - V(located) finds the one member that says that it leads, also without a consensus store. V(leading) waits until this
     host's member does.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]

@@ -179,6 +179,24 @@ def test_a_replica_is_built_anew_and_the_leader_is_not(hosts):
     assert healthy()["leader"] == old
 
 
+def test_the_only_healthy_synchronous_standby_is_not_deleted(hosts, addresses):
+    old = healthy()["leader"]
+    members = {item["name"]: item for item in api(hosts[old], addresses[old], "/cluster")["members"]}
+    kept = next(name for name, item in members.items() if item["role"] in ("sync_standby", "quorum_standby"))
+    other = next(name for name in NAMES if name not in (old, kept))
+    before = started(hosts)
+    hosts[other].check_output("systemctl stop patroni")
+    try:
+        refused = run("reinit_postgres_replica.yml", "-e", f"member={kept}")
+        assert refused.code != 0
+        assert f"{kept} is a synchronous standby" in refused.output
+        assert "1 must stream, found none" in refused.output
+    finally:
+        hosts[other].check_output("systemctl start patroni")
+    assert healthy()["leader"] == old
+    assert started(hosts)[kept] == before[kept]
+
+
 def test_removal_refuses_the_leader_and_declared_members(hosts):
     old = leader()
     refused = run("remove_postgres_member.yml", "-e", f"member={old}")

@@ -106,14 +106,43 @@ def test_what_was_not_observed_stops() -> None:
     assert "no member says who leads" in blocker([MemberView(name, "down") for name in STAY])
 
 
+def rebuild(seen: list[MemberView], name: str, sync_nodes: int = 1) -> str:
+    return reinit_blocker(seen, judge(seen, "db", sync_nodes), name, sync_nodes)
+
+
 def test_only_a_standby_of_a_leader_is_built_anew() -> None:
-    assert "a leads" in reinit_blocker(judge(views(), "db", 1), "a")
-    assert reinit_blocker(judge(views(), "db", 1), "b") == ""
+    assert "a leads" in rebuild(views(), "a")
+    assert rebuild(views(), "b") == ""
     silent = [MemberView(name, "down") for name in STAY]
-    assert "no leader by agreement" in reinit_blocker(judge(silent, "db", 1), "b")
+    assert "no leader by agreement" in rebuild(silent, "b")
     two = views()
     two[1].own["role"] = "primary"
-    assert "no leader by agreement" in reinit_blocker(judge(two, "db", 1), "b")
+    assert "no leader by agreement" in rebuild(two, "b")
+    two[1].own["role"] = "replica"
+    two[2].cluster["pause"] = True
+    assert "paused: resume it first" in rebuild(two, "b")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"state": "stopped"}, {"timeline": 0}, {"tags": {"nosync": True}}, {"name": "somebody"}],
+)
+def test_the_only_healthy_synchronous_standby_is_not_deleted(damage: dict[str, Any]) -> None:
+    members = listed()
+    members[2] |= damage
+    seen = views(members=members)
+    assert "b is a synchronous standby" in rebuild(seen, "b")
+    assert "1 must stream, found none" in rebuild(seen, "b"), "one that is not declared does not count"
+    if damage.get("name") is None:
+        assert rebuild(seen, "c") == "", "a broken one is what this is for"
+
+
+def test_a_synchronous_standby_is_built_anew_where_enough_others_stream() -> None:
+    assert rebuild(views(), "b") == ""
+    assert "2 must stream, found c" in rebuild(views(), "b", 2)
+    members = listed(sync="nobody")
+    members[2] |= {"state": "stopped"}
+    assert rebuild(views(members=members), "b") == "", "of an asynchronous standby nobody was promised anything"
 
 
 @pytest.mark.parametrize(
