@@ -21,6 +21,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects
 
 # Patroni keeps the slot of a member that is gone for this long; one second has it dropped in the next round.
 RETENTION = "member_slots_ttl"
+OURS = 1
 
 
 def removable(watch: Watch, _check: bool) -> list[str]:
@@ -78,6 +79,10 @@ def forget(watch: Watch, check: bool) -> list[str]:
     _await_health(watch, "" if check else member, 0 if check else params["timeout"])
     if watch.verdict.leader != params["name"]:
         return []
+    if watch.api(params["name"]).get("/config").get(RETENTION) == OURS:
+        steps.append(f"set {RETENTION} back, which an aborted run left at {OURS} s")
+        if not check:
+            _patch(watch.api(params["name"]), {RETENTION: None})
     if member in {str(item.get("name")) for item in watch.view(params["name"]).listed}:
         steps.append(f"delete the key of {member}")
         if not check:
@@ -126,7 +131,7 @@ def _drop_slot(watch: Watch, member: str) -> None:
     params = watch.params
     api = watch.api(params["name"])
     before = api.get("/config").get(RETENTION)
-    _patch(api, {RETENTION: 1})
+    _patch(api, {RETENTION: OURS})
     try:
         deadline = time.monotonic() + params["timeout"]
         while _has_slot(params["port"], member):
@@ -135,7 +140,7 @@ def _drop_slot(watch: Watch, member: str) -> None:
             time.sleep(INTERVAL)
     finally:
         # One second is ours, also when an earlier run was killed before it could set it back.
-        _patch(api, {RETENTION: None if before == 1 else before})
+        _patch(api, {RETENTION: None if before == OURS else before})
 
 
 def _patch(api: Api, patch: dict[str, Any]) -> None:

@@ -102,6 +102,24 @@ def test_a_member_is_forgotten_once_another_standby_took_its_place(monkeypatch: 
     assert deleted == ["old"]
 
 
+@pytest.mark.parametrize("before", [None, 1, 600])
+def test_slots_of_others_are_kept_again_after_an_aborted_run(
+    before: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot is gone, so nothing else would look at the time for which slots are kept."""
+    watch = FakeWatch(name="a", member="old")
+    watch.views = cluster(b="sync_standby")
+    watch.views[0].cluster["members"].pop()  # both views share the list; the last of it is "old"
+    watch.fake.config |= {} if before is None else {"member_slots_ttl": before}
+    monkeypatch.setattr(patroni_departure, "_has_slot", lambda _port, _member: False)
+    steps = ["set member_slots_ttl back, which an aborted run left at 1 s"] if before == 1 else []
+    assert patroni_departure.forget(watch, True) == steps  # type: ignore[arg-type]
+    assert watch.fake.config.get("member_slots_ttl") == before
+    assert patroni_departure.forget(watch, False) == steps  # type: ignore[arg-type]
+    assert watch.fake.config.get("member_slots_ttl") == (600 if before == 600 else None)
+    assert patroni_departure.forget(watch, False) == []  # type: ignore[arg-type]
+
+
 def test_nobody_is_admitted_while_a_member_that_leaves_leads() -> None:
     watch = FakeWatch(leaving=["old"])
     with pytest.raises(PatroniError, match="expected the members to see a leader"):
