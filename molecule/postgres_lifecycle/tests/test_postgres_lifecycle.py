@@ -247,6 +247,25 @@ def test_a_pause_is_ended_by_hand(hosts, addresses):
     assert run("resume_postgres.yml").changed == []
 
 
+def test_a_pause_is_ended_while_a_member_is_dead(hosts, addresses):
+    old = healthy()["leader"]
+    dead = next(name for name in NAMES if name != old)
+    assert run("pause_postgres.yml", "-e", "minutes=30").code == 0
+    harness.power_cut(dead)
+    try:
+        done = run("resume_postgres.yml")
+        assert done.code != 0, "its timer was not disarmed, and nobody may overlook that"
+        assert f"found none from {dead}: automatic failover is armed again" in done.output
+        assert "pause" not in api(hosts[old], addresses[old], "/config")
+        assert not hosts[old].service("holdfast-patroni-resume.timer").is_running
+    finally:
+        harness.power_on(dead)
+    healthy()
+    done = run("resume_postgres.yml")
+    assert done.code == 0, done.said
+    assert not hosts[dead].service("holdfast-patroni-resume.timer").is_running
+
+
 def test_etcd_is_defragmented_one_member_at_a_time_and_the_leader_last(hosts):
     done = run("defragment_etcd.yml")
     assert done.code == 0, done.said
