@@ -33,6 +33,10 @@ options:
       - Refuses for a member that answers.
     type: bool
     default: false
+  only_lost:
+    description: With O(state=absent), do nothing where the member answers and sees a leader within ten seconds.
+    type: bool
+    default: false
   data_dir:
     description: Folder of this member's data, with O(state=present) and O(state=retired).
     type: path
@@ -167,6 +171,7 @@ def main() -> None:
             **CLUSTER_SPEC,
             "state": {"type": "str", "choices": STATES, "required": True},
             "replace": {"type": "bool", "default": False},
+            "only_lost": {"type": "bool", "default": False},
             "data_dir": {"type": "path"},
             "grant": {"type": "path", "default": "/etc/etcd/begin.env"},
             "newer_than": {"type": "list", "elements": "path", "default": []},
