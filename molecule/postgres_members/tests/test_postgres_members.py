@@ -106,9 +106,10 @@ def test_a_member_joins_and_the_synchronous_standby_leaves_under_load(cluster, l
         done = good(cluster.run(*remove))
         print(f"{leaver} left in {done.seconds:.0f} s")
     for unit in ("patroni", "etcd"):
-        assert (
-            on(leaver, f"systemctl is-active {unit}; systemctl is-enabled {unit}", check=False) == "inactive\ndisabled"
-        )
+        active, enabled = on(leaver, f"systemctl is-active {unit}; systemctl is-enabled {unit}", check=False).split()
+        # etcd ends by itself when it has no vote any more, and may call that a failure.
+        assert active in ("inactive", "failed"), f"{unit}: {active}"
+        assert enabled == "disabled", f"{unit}: {enabled}"
     on(
         leaver,
         f"test ! -e {DATA} && test -s {DATA}.removed-*/PG_VERSION && ! ls -l /proc/[0-9]*/exe 2>&1 | grep bin/postgres",
