@@ -95,6 +95,18 @@ def also_from(rules: list[dict[str, Any]], addresses: list[str]) -> list[dict[st
     return [{**rule, "sources": sorted({*rule["sources"], *addresses})} for rule in rules]
 
 
+def clusters_elsewhere(contracts: Any, host: str, service: str) -> list[str]:
+    """Return the other PostgreSQL services whose database, or whose consensus store of its own, the host carries."""
+    checked = _checked(contracts, "clusters_elsewhere")
+    own = _names(_dcs(checked[service]))
+    return [
+        str(other)
+        for other, contract in sorted(checked.items())
+        if contract["engine"] == "postgres" and other != service
+        if host in _names(contract["members"]) or host in _names(_dcs(contract)) - own
+    ]
+
+
 class FilterModule:
     """The filters of this file."""
 
@@ -102,6 +114,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "also_from": also_from,
+            "clusters_elsewhere": clusters_elsewhere,
             "services_on_host": services_on_host,
             "engine_services": engine_services,
             "firewall_rules": firewall_rules,

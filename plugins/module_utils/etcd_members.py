@@ -15,6 +15,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch impor
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import systemctl
 
 REPLACE = "replace it with playbooks/replace_etcd_member.yml"
+# Seconds after which a member that does not answer is taken as lost: more than a restart of one that is well takes.
+SILENCE = 10.0
 Listed = Sequence[Mapping[str, Any]]
 
 
@@ -201,9 +203,24 @@ def follows(watch: Watch) -> bool:
     return own.error is None and bool(own.leader) and not own.problems
 
 
+def is_lost(watch: Watch) -> bool:
+    """Say whether the member that leaves was silent, or saw no leader, all the time that it was looked at."""
+    deadline = time.monotonic() + SILENCE
+    while True:
+        watch.look()
+        own = watch.own()
+        if own.error is None and own.leader:
+            return False
+        if time.monotonic() >= deadline:
+            return True
+        time.sleep(INTERVAL)
+
+
 def leave(watch: Watch, check: bool) -> list[str]:
-    """Take this host's member out of the membership; return the steps that were, or would be, taken."""
+    """Take a member out of the membership; return the steps that were, or would be, taken."""
     membership = Membership(watch)
+    if watch.params["only_lost"] and not is_lost(watch):
+        return []
     membership.require_others()
     if membership.entry() is None:
         return []

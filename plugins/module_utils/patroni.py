@@ -204,7 +204,9 @@ def _judge_members(
     identifiers = {view.own.get("database_system_identifier") for view in views if view.error is None}
     if len(identifiers) > 1:
         say(f"members have different system identifiers: {sorted(map(str, identifiers))}")
-    verdict.sync_standbys = sorted(name for name, item in listed.items() if item.get("role") in SYNC_ROLES)
+    # Whoever is neither declared nor announced to leave may be gone at any moment: its word is no promise.
+    counted = declared | set(leaving)
+    verdict.sync_standbys = sorted(name for name in counted & set(listed) if listed[name].get("role") in SYNC_ROLES)
     wanted = min(sync_nodes, len(declared) - 1)
     if len(verdict.sync_standbys) < wanted:
         say(f"expected {wanted} synchronous standby, found {len(verdict.sync_standbys)}")

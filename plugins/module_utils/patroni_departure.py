@@ -5,34 +5,39 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, Tls, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import Api, PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal import (
+    judge_staying,
     reinit_blocker,
     removal_blocker,
     slot_of,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import INTERVAL, Watch
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import UNIT
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import session
-from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import show, systemctl
 
 # Patroni keeps the slot of a member that is gone for this long; one second has it dropped in the next round.
 RETENTION = "member_slots_ttl"
+OURS = 1
 
 
 def removable(watch: Watch, _check: bool) -> list[str]:
-    """Refuse a removal that the cluster could not bear; do nothing."""
-    watch.look()
-    blocker = removal_blocker(watch.views, watch.verdict, watch.params["member"])
+    """Refuse a removal that the cluster could not bear; what the member keeps it gives up before it stops."""
+    blocker = _blocker(watch, "")
     if blocker:
         raise PatroniError(blocker)
     return []
+
+
+def _blocker(watch: Watch, without: str) -> str:
+    """Look, and return why the member must not be removed; ``without`` is one whose promises don't count any more."""
+    params = watch.params
+    watch.look()
+    watch.verdict = judge_staying(watch.views, params["scope"], params["synchronous_nodes"], without)
+    return removal_blocker(watch.views, watch.verdict, params["member"])
 
 
 def admissible(watch: Watch, _check: bool) -> list[str]:
@@ -55,44 +60,17 @@ def leading(watch: Watch, check: bool) -> list[str]:
     return []
 
 
-def retire(watch: Watch, check: bool) -> list[str]:
-    """Stop Patroni for good on this host, then rename, or wipe, its data directory."""
-    params = watch.params
-    watch.look()
-    name = params["name"]
-    if watch.verdict.leader is None:
-        raise PatroniError(f"expected the members that stay to agree on a leader, found: {watch.complaint()}")
-    if watch.verdict.leader == name or name in {view.name for view in watch.views}:
-        raise PatroniError(f"{name} leads or is declared: nothing is stopped here")
-    state = show(UNIT, "ActiveState", "UnitFileState", "LoadState")
-    steps = []
-    if state.get("LoadState") == "loaded" and (
-        state.get("ActiveState") not in {"inactive", "failed"} or state.get("UnitFileState") == "enabled"
-    ):
-        steps.append("stop and disable Patroni")
-        if not check:
-            systemctl("disable", "--now", "--", UNIT)
-    folder = Path(params["data_dir"])
-    if folder.is_dir() and any(folder.iterdir()):
-        if params["wipe"]:
-            steps.append(f"delete {folder}")
-            if not check:
-                shutil.rmtree(folder)
-        else:
-            kept = folder.with_name(f"{folder.name}.removed-{int(time.time())}")
-            steps.append(f"rename {folder} to {kept}")
-            if not check:
-                folder.rename(kept)
-    return steps
-
-
 def forget(watch: Watch, check: bool) -> list[str]:
     """Delete the member's key, and have its slot dropped; only where this host's member leads."""
     params = watch.params
-    removable(watch, check)
+    member, steps = params["member"], []
+    _await_health(watch, "" if check else member, 0 if check else params["timeout"])
     if watch.verdict.leader != params["name"]:
         return []
-    member, steps = params["member"], []
+    if watch.api(params["name"]).get("/config").get(RETENTION) == OURS:
+        steps.append(f"set {RETENTION} back, which an aborted run left at {OURS} s")
+        if not check:
+            _patch(watch.api(params["name"]), {RETENTION: None})
     if member in {str(item.get("name")) for item in watch.view(params["name"]).listed}:
         steps.append(f"delete the key of {member}")
         if not check:
@@ -102,8 +80,17 @@ def forget(watch: Watch, check: bool) -> list[str]:
         if not check:
             _drop_slot(watch, member)
     if steps and not check:
-        watch.require(params["timeout"], f"without {member}")
+        _await_health(watch, member, params["timeout"])
     return steps
+
+
+def _await_health(watch: Watch, without: str, timeout: float) -> None:
+    """Wait until the cluster bears it: when a member stops, the leader may need a moment to choose another."""
+    deadline = time.monotonic() + timeout
+    while blocker := _blocker(watch, without):
+        if time.monotonic() >= deadline:
+            raise PatroniError(f"{blocker} (after {timeout:g} s)" if timeout else blocker)
+        time.sleep(INTERVAL)
 
 
 def _delete_key(watch: Watch, member: str) -> None:
@@ -132,7 +119,7 @@ def _drop_slot(watch: Watch, member: str) -> None:
     params = watch.params
     api = watch.api(params["name"])
     before = api.get("/config").get(RETENTION)
-    _patch(api, {RETENTION: 1})
+    _patch(api, {RETENTION: OURS})
     try:
         deadline = time.monotonic() + params["timeout"]
         while _has_slot(params["port"], member):
@@ -141,7 +128,7 @@ def _drop_slot(watch: Watch, member: str) -> None:
             time.sleep(INTERVAL)
     finally:
         # One second is ours, also when an earlier run was killed before it could set it back.
-        _patch(api, {RETENTION: None if before == 1 else before})
+        _patch(api, {RETENTION: None if before == OURS else before})
 
 
 def _patch(api: Api, patch: dict[str, Any]) -> None:
@@ -156,7 +143,7 @@ def reinitialize(watch: Watch, check: bool) -> list[str]:
     params = watch.params
     name, timeout = params["name"], params["timeout"]
     watch.look()
-    blocker = reinit_blocker(watch.verdict, name)
+    blocker = reinit_blocker(watch.views, watch.verdict, name, params["synchronous_nodes"])
     if blocker:
         raise PatroniError(blocker)
     own = watch.view(name)

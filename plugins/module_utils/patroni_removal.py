@@ -8,14 +8,37 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, Verdict
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import (
+    SYNC_ROLES,
+    MemberView,
+    Verdict,
+    judge,
+)
+
+PAUSED = "automatic failover is paused: resume it first (playbooks/resume_postgres.yml)"
+
+
+def judge_staying(views: Sequence[MemberView], scope: str, sync_nodes: int, without: str = "") -> Verdict:
+    """Judge the declared members of a cluster that some members leave.
+
+    Those that leave are no fault, and while they run they may keep a promise; ``without`` must not be needed for any.
+    """
+    declared = {view.name for view in views}
+    leaving = {str(item.get("name")) for view in views for item in view.listed} - declared - {without}
+    return judge(views, scope, sync_nodes, sorted(leaving))
+
+
+def is_synchronous(views: Sequence[MemberView], name: str) -> bool:
+    """Say whether any declared member still sees commits wait for this one."""
+    found = [item for view in views for item in view.listed if item.get("name") == name]
+    return any(item.get("role") in SYNC_ROLES for item in found)
 
 
 def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) -> str:
     """Return why a member must not be removed, or "".
 
-    ``views`` are the declared members, which stay. Judged by them the cluster must be healthy, with every promise kept
-    and nothing to complain about but the member that leaves.
+    ``views`` are the declared members, which stay. Judged by them the cluster must be healthy and armed, with every
+    promise kept and nothing to complain about but the member that leaves.
     """
     leaders = sorted({view.leader for view in views if view.leader} | {view.name for view in views if view.leads})
     if name in leaders:
@@ -30,16 +53,39 @@ def removal_blocker(views: Sequence[MemberView], verdict: Verdict, name: str) ->
     wrong = [problem for problem in verdict.problems if not problem.startswith(f"{name}: a member of the cluster")]
     if verdict.leader is None or wrong:
         return "expected the members that stay to be healthy without it, found: " + ("; ".join(wrong) or "no leader")
-    return ""
+    # Patroni does not stop PostgreSQL while it is paused, and nobody would take over if the leader died now.
+    return PAUSED if verdict.paused else ""
 
 
-def reinit_blocker(verdict: Verdict, name: str) -> str:
+def reinit_blocker(views: Sequence[MemberView], verdict: Verdict, name: str, sync_nodes: int) -> str:
     """Return why a member must not be built anew, or "": it is deleted first, and copied from the leader."""
     if verdict.leader is None:
         return "no leader by agreement, so there is nothing to copy from: " + "; ".join(verdict.problems)
     if verdict.leader == name:
         return f"{name} leads: its data is the cluster's. Move the lead to another member first"
+    if verdict.paused:
+        return PAUSED
+    others = _can_take_over(views, verdict.leader, name)
+    wanted = max(1, min(sync_nodes, len(views) - 1))
+    if is_synchronous(views, name) and len(others) < wanted:
+        return (
+            f"{name} is a synchronous standby, which holds every commit, and of the others that could take its place"
+            f" {wanted} must stream, found {', '.join(others) or 'none'}: heal them first"
+        )
     return ""
+
+
+def _can_take_over(views: Sequence[MemberView], leader: str, name: str) -> list[str]:
+    """Return the other declared standbys that the leader could choose as synchronous ones: they stream, and may be."""
+    declared = {view.name for view in views} - {leader, name}
+    seen = next(view for view in views if view.name == leader)
+    timeline = seen.own.get("timeline")
+    return sorted(
+        str(item["name"])
+        for item in seen.listed
+        if item.get("name") in declared and item.get("state") == "streaming" and item.get("timeline") == timeline
+        if not (item.get("tags") or {}).get("nosync")
+    )
 
 
 def slot_of(name: str) -> str:

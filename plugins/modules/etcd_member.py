@@ -22,8 +22,10 @@ options:
       - V(present) means that this member votes. It enters as a learner, is started and then promoted. Its packages and
         files must be there.
       - V(absent) means that it is no member. The unit and the data are left to the caller.
+      - V(retired) means that the unit on this host is stopped for good. The data stays. Refuses an etcd with other data
+        than O(data_dir).
     type: str
-    choices: [drained, restarted, present, absent]
+    choices: [drained, restarted, present, absent, retired]
     required: true
   replace:
     description:
@@ -31,8 +33,12 @@ options:
       - Refuses for a member that answers.
     type: bool
     default: false
+  only_lost:
+    description: With O(state=absent), do nothing where the member answers and sees a leader within ten seconds.
+    type: bool
+    default: false
   data_dir:
-    description: Folder of this member's data, with O(state=present).
+    description: Folder of this member's data, with O(state=present) and O(state=retired).
     type: path
   grant:
     description: File that permits a member without data to start.
@@ -80,7 +86,7 @@ previous_leader:
   type: str
 steps:
   description: What was done to the membership, or would be.
-  returned: with O(state=present) or O(state=absent)
+  returned: with O(state=present), O(state=absent) or O(state=retired)
   type: list
   elements: str
 refusal:
@@ -94,6 +100,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError, url_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_members import join, leave
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_retirement import retire
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch import (
     CLUSTER_SPEC,
     INTERVAL,
@@ -102,6 +109,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.etcd_watch impor
     local_state,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, outdated, restart
+
+STATES = ["drained", "restarted", "present", "absent", "retired"]
 
 
 def drain(watch: Watch) -> None:
@@ -160,21 +169,25 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CLUSTER_SPEC,
-            "state": {"type": "str", "choices": ["drained", "restarted", "present", "absent"], "required": True},
+            "state": {"type": "str", "choices": STATES, "required": True},
             "replace": {"type": "bool", "default": False},
+            "only_lost": {"type": "bool", "default": False},
             "data_dir": {"type": "path"},
             "grant": {"type": "path", "default": "/etc/etcd/begin.env"},
             "newer_than": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "float", "default": 60},
         },
-        required_if=[("state", "present", ("data_dir",))],
+        required_if=[("state", "present", ("data_dir",)), ("state", "retired", ("data_dir",))],
         supports_check_mode=True,
     )
     params = module.params
     more: dict = {}  # type: ignore[type-arg]  # sanity wants no typing import here
     try:
         watch = Watch(params)
-        if params["state"] in {"present", "absent"}:
+        if params["state"] == "retired":
+            before, more["steps"] = None, retire(params["data_dir"], module.check_mode)
+            changed = bool(more["steps"])
+        elif params["state"] in {"present", "absent"}:
             before = watch.look().leader
             more["steps"] = change_membership(watch, module.check_mode)
             changed = bool(more["steps"])

@@ -15,11 +15,14 @@ description:
   - O(members) are the declared members, which stay. Who leads is asked of them, never read from an inventory.
   - V(admissible) refuses while one of O(leaving) leads, before others are added in its place.
   - V(removable) refuses a member that leads, that is declared, or without which the others would not be healthy.
-  - V(retired) runs on the member that leaves. Stops and disables Patroni there and renames the data directory.
+  - V(retired) runs on the member that leaves. It gives up being a synchronous standby (the tag C(nosync)), and when the
+    leader has chosen another, Patroni is stopped and disabled and the data directory renamed. Refuses a host whose
+    Patroni is configured for another scope, and data in which a process still works.
+  - Nobody is removed while automatic failover is paused. Other members that leave later block nothing.
   - V(absent) runs on the members that stay, and acts on the one that leads. Deletes the member's key and has Patroni
     drop its replication slot.
   - V(reinitialized) runs on the member itself. Deletes its data and copies the leader's. Refuses the leader, and when
-    there is no leader by agreement.
+    there is no leader by agreement, a synchronous standby that no other could replace, and while failover is paused.
   - V(located) only reports what this host's member contributes to the question who led last, also without a consensus
     store. V(leading) waits until this host's member leads.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
@@ -121,9 +124,9 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_departur
     leading,
     reinitialize,
     removable,
-    retire,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_hold import HOLD, read_hold, report_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_retirement import retire
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import UNIT, HostError
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError

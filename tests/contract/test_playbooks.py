@@ -129,3 +129,41 @@ def test_a_good_playbook_passes(tmp_path: Path) -> None:
 def test_a_syntax_error_is_noticed(tmp_path: Path, root: Path, ansible: dict[str, str]) -> None:
     (tmp_path / "show_x.yml").write_text(PLAY + "    - name: Do\n      holdfast.stateful.no_such_module:\n")
     assert "no_such_module" in syntax([tmp_path / "show_x.yml"], root / "inventories/example", ansible, root)
+
+
+#: They end an outage, or must not be held up by one: a dead host that they have nothing to ask stops none of them.
+WORK_WHILE_HOSTS_ARE_DOWN = ("pause_postgres", "reinit_postgres_replica", "remove_postgres_member", "resume_postgres")
+
+
+@pytest.mark.parametrize("name", WORK_WHILE_HOSTS_ARE_DOWN)
+def test_what_works_while_hosts_are_down_finds_the_service_without_asking_any(name: str) -> None:
+    imported = [play.get("ansible.builtin.import_playbook") for play in plays(PLAYBOOKS / f"{name}.yml")]
+    assert [item for item in imported if item] == ["find_postgres.yml"]
+
+
+def test_resuming_goes_on_without_a_member_that_is_down(root: Path) -> None:
+    play = next(play for play in plays(PLAYBOOKS / "resume_postgres.yml") if "hosts" in play)
+    assert play["any_errors_fatal"] is False
+    resume = yaml.safe_load((root / "roles/postgres/tasks/resume.yml").read_text())
+    assert not any(task.get("run_once") for task in resume), "the one host that is chosen may be the one that is down"
+
+
+@pytest.mark.parametrize(("limit", "found"), [("all", "lab1,lab2,lab3"), ("!lab3", "lab1,lab2")])
+def test_a_service_is_found_while_every_host_is_down(
+    limit: str, found: str, tmp_path: Path, root: Path, ansible: dict[str, str]
+) -> None:
+    show = tmp_path / "show_x.yml"
+    show.write_text(
+        f"- name: Find\n  ansible.builtin.import_playbook: {root}/playbooks/find_postgres.yml\n"
+        "- name: Show\n  hosts: selected_postgres:&selected_etcd\n  gather_facts: false\n  tasks:\n"
+        "    - name: Show\n      ansible.builtin.debug:\n"
+        "        msg: \"{{ service_contract_service.service }}={{ ansible_play_hosts | sort | join(',') }}=\"\n"
+    )
+    # Hosts of a lab that nobody has made: whatever was asked of them would fail.
+    command = ["ansible-playbook", "--inventory", str(root / "inventories/lab"), "--limit", limit, str(show)]
+    done = subprocess.run(
+        [*command, "--extra-vars", "holdfast_service=orders-db"],
+        cwd=root, env={**ansible, "HOLDFAST_LAB": "nowhere"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"orders-db={found}=" in done.stdout

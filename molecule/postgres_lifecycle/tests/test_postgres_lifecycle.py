@@ -183,6 +183,24 @@ def test_a_replica_is_built_anew_and_the_leader_is_not(hosts):
     assert healthy()["leader"] == old
 
 
+def test_the_only_healthy_synchronous_standby_is_not_deleted(hosts, addresses):
+    old = healthy()["leader"]
+    members = {item["name"]: item for item in api(hosts[old], addresses[old], "/cluster")["members"]}
+    kept = next(name for name, item in members.items() if item["role"] in ("sync_standby", "quorum_standby"))
+    other = next(name for name in NAMES if name not in (old, kept))
+    before = started(hosts)
+    hosts[other].check_output("systemctl stop patroni")
+    try:
+        refused = run("reinit_postgres_replica.yml", "-e", f"member={kept}")
+        assert refused.code != 0
+        assert f"{kept} is a synchronous standby" in refused.output
+        assert "1 must stream, found none" in refused.output
+    finally:
+        hosts[other].check_output("systemctl start patroni")
+    assert healthy()["leader"] == old
+    assert started(hosts)[kept] == before[kept]
+
+
 def test_removal_refuses_the_leader_and_declared_members(hosts):
     old = leader()
     refused = run("remove_postgres_member.yml", "-e", f"member={old}")
@@ -192,6 +210,10 @@ def test_removal_refuses_the_leader_and_declared_members(hosts):
     refused = run("remove_postgres_member.yml", "-e", f"member={one}")
     assert refused.code != 0
     assert f"{one} is declared, and the next run of site.yml would bring it back" in refused.output
+    for nobody in ("all", "lab1,lab2", "lab9"):
+        refused = run("remove_postgres_member.yml", "-e", f"member={nobody}")
+        assert refused.code != 0
+        assert f"expected -e member=<one host of the inventory>, found {nobody}" in refused.output
     assert all(host.service("patroni").is_running for host in hosts.values())
     assert healthy()["leader"] == old
 
@@ -227,6 +249,25 @@ def test_a_pause_is_ended_by_hand(hosts, addresses):
     assert "pause" not in api(hosts["lab1"], addresses["lab1"], "/config")
     assert not any(host.service("holdfast-patroni-resume.timer").is_running for host in hosts.values())
     assert run("resume_postgres.yml").changed == []
+
+
+def test_a_pause_is_ended_while_a_member_is_dead(hosts, addresses):
+    old = healthy()["leader"]
+    dead = next(name for name in NAMES if name != old)
+    assert run("pause_postgres.yml", "-e", "minutes=30").code == 0
+    harness.power_cut(dead)
+    try:
+        done = run("resume_postgres.yml")
+        assert done.code != 0, "its timer was not disarmed, and nobody may overlook that"
+        assert f"found none from {dead}: automatic failover is armed again" in done.output
+        assert "pause" not in api(hosts[old], addresses[old], "/config")
+        assert not hosts[old].service("holdfast-patroni-resume.timer").is_running
+    finally:
+        harness.power_on(dead)
+    healthy()
+    done = run("resume_postgres.yml")
+    assert done.code == 0, done.said
+    assert not hosts[dead].service("holdfast-patroni-resume.timer").is_running
 
 
 def test_etcd_is_defragmented_one_member_at_a_time_and_the_leader_last(hosts):

@@ -10,6 +10,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.filter.contract import (
     FilterModule,
+    clusters_elsewhere,
     engine_services,
     firewall_rules,
     local_names,
@@ -69,6 +70,17 @@ def test_a_member_reaches_its_own_service_by_names_of_its_own() -> None:
     assert local_names(with_entry, "b") == []
 
 
+def test_a_host_that_leaves_one_cluster_is_seen_in_others() -> None:
+    other = {**CONTRACTS["orders-db"], "members": [member("x", 8)], "settings": {"etcd": {"members": [member("y", 9)]}}}
+    contracts = {**CONTRACTS, "bills-db": other, "shared-db": {**CONTRACTS["orders-db"], "members": [member("z", 7)]}}
+    found = {host: clusters_elsewhere(contracts, host, "orders-db") for host in "abcdxyz"}
+    assert {host: services for host, services in found.items() if services} == {
+        "x": ["bills-db"],
+        "y": ["bills-db"],
+        "z": ["shared-db"],
+    }, "neither other engines nor a shared store count"
+
+
 def test_services_of_an_engine_are_found() -> None:
     assert engine_services(CONTRACTS, "redis") == ["sessions"]
     assert engine_services(CONTRACTS, "rabbitmq") == []
@@ -107,6 +119,7 @@ def test_anything_but_contracts_is_refused(bad: Any) -> None:
 def test_every_filter_is_registered() -> None:
     assert set(FilterModule().filters()) == {
         "also_from",
+        "clusters_elsewhere",
         "services_on_host",
         "engine_services",
         "firewall_rules",

@@ -96,6 +96,7 @@ class FakeWatch:
         members = [{"name": name, "address": f"192.0.2.{at}"} for at, name in enumerate("abc", 1)]
         self.params = {
             "name": "c", "members": members, "client_port": 2379, "peer_port": 2380, "timeout": 0.0, "replace": True,
+            "only_lost": False,
             "data_dir": str(tmp_path), "grant": str(tmp_path / "begin.env"),
         }  # fmt: skip
         self.listed, self.views, self.client = listed, views(c=MemberView("c", "down")), self
@@ -163,4 +164,42 @@ def test_nobody_leaves_a_cluster_that_is_not_healthy(tmp_path: Path) -> None:
     watch.views[1] = MemberView("b", "down")
     with pytest.raises(EtcdError, match="expected every other member healthy"):
         etcd_members.leave(watch, False)  # type: ignore[arg-type]
+    assert watch.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "steps"),
+    [
+        ([MemberView("c", "down")], ["remove"]),
+        ([MemberView("c", None, "c", "")], ["remove"]),
+        ([MemberView("c", "down"), MemberView("c", None, "c", ""), MemberView("c", None, "c", "a")], []),
+        ([MemberView("c", None, "c", "a")], []),
+    ],
+    ids=["silent", "sees no leader", "comes back", "answers"],
+)
+def test_only_a_lost_member_loses_its_vote_to_make_room(
+    answers: list[MemberView], steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, now = FakeWatch(tmp_path, list(LISTED)), [0.0]
+    watch.params["only_lost"] = True
+
+    def look() -> None:
+        watch.views[2] = answers.pop(0) if len(answers) > 1 else answers[0]
+
+    monkeypatch.setattr(watch, "look", look)
+    monkeypatch.setattr(etcd_members.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(etcd_members.time, "sleep", lambda _seconds: now.__setitem__(0, now[0] + 1.0))
+    assert etcd_members.leave(watch, False) == steps  # type: ignore[arg-type]
+    assert watch.asked == steps
+    assert now[0] >= etcd_members.SILENCE or not steps, "one unanswered question is no proof"
+
+
+def test_no_vote_is_taken_to_make_room_while_another_member_is_ill(tmp_path: Path) -> None:
+    watch = FakeWatch(tmp_path, list(LISTED))
+    watch.params["only_lost"] = True
+    watch.views[1:] = [MemberView("b", "down"), MemberView("c", "down")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(etcd_members, "SILENCE", 0.0)
+        with pytest.raises(EtcdError, match="b: down"):
+            etcd_members.leave(watch, False)  # type: ignore[arg-type]
     assert watch.asked == []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ class FakeApi:
 
 class FakeWatch:
     def __init__(self, leader: str | None = "a", **more: Any) -> None:
-        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "port": 1, "wipe": False, **more}
+        self.params = {"name": "old", "scope": "db", "timeout": 0.0, "port": 1, "synchronous_nodes": 1, **more}
         self.views = [MemberView("a"), MemberView("b")]
         self.verdict = Verdict(leader=leader)
         self.fake = FakeApi({"ttl": 20})
@@ -39,40 +38,11 @@ class FakeWatch:
     def complaint(self) -> str:
         return "down"
 
+    def view(self, name: str) -> MemberView:
+        return next(view for view in self.views if view.name == name)
+
     def api(self, _name: str, _timeout: float = 10.0) -> FakeApi:
         return self.fake
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    seen: list[str] = []
-    state = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}
-    monkeypatch.setattr(patroni_departure, "show", lambda *_words: state)
-    monkeypatch.setattr(patroni_departure, "systemctl", lambda *words: seen.append(words[0]) or "")
-    return seen
-
-
-@pytest.mark.parametrize("wipe", [False, True])
-def test_data_is_renamed_unless_it_shall_be_wiped(wipe: bool, tmp_path: Path, calls: list[str]) -> None:
-    folder = tmp_path / "db"
-    folder.mkdir()
-    (folder / "PG_VERSION").write_text("17")
-    watch = FakeWatch(data_dir=str(folder), wipe=wipe)
-    assert len(patroni_departure.retire(watch, True)) == 2  # type: ignore[arg-type]
-    assert (calls, folder.is_dir()) == ([], True)
-    patroni_departure.retire(watch, False)  # type: ignore[arg-type]
-    assert (calls, folder.exists()) == (["disable"], False)
-    kept = list(tmp_path.glob("db.removed-*/PG_VERSION"))
-    assert len(kept) == (0 if wipe else 1)
-
-
-@pytest.mark.parametrize(("leader", "name"), [("old", "old"), (None, "old"), ("a", "b")])
-def test_nothing_is_stopped_that_leads_is_declared_or_could_not_be_seen(
-    leader: str | None, name: str, tmp_path: Path, calls: list[str]
-) -> None:
-    with pytest.raises(PatroniError):
-        patroni_departure.retire(FakeWatch(leader, name=name, data_dir=str(tmp_path)), False)  # type: ignore[arg-type]
-    assert calls == []
 
 
 @pytest.mark.parametrize("before", [None, 600, 1])
@@ -96,6 +66,58 @@ def test_the_time_for_which_slots_are_kept_is_always_set_back(
             patroni_departure._drop_slot(watch, "old")  # type: ignore[arg-type]
     assert seen == [1]
     assert watch.fake.config.get("member_slots_ttl") == (600 if before == 600 else None)
+
+
+ROLES = {"a": "leader", "b": "replica", "old": "sync_standby"}
+
+
+def cluster(**roles: str) -> list[MemberView]:
+    listed = [
+        {"name": name, "role": role, "state": "running" if role == "leader" else "streaming", "timeline": 1}
+        for name, role in {**ROLES, **roles}.items()
+    ]
+    own = {"state": "running", "timeline": 1, "database_system_identifier": "7", "patroni": {"scope": "db"}}
+    return [
+        MemberView(name, None, {**own, "role": "primary" if name == "a" else "replica"}, {"members": listed})
+        for name in "ab"
+    ]
+
+
+def test_a_member_is_forgotten_once_another_standby_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = FakeWatch(name="a", member="old", timeout=9.0)
+    watch.views, deleted = cluster(), []
+    with pytest.raises(PatroniError, match="expected 1 synchronous standby, found 0"):
+        watch.params["timeout"] = 0.0
+        patroni_departure.forget(watch, False)  # type: ignore[arg-type]
+    watch.params["timeout"] = 9.0
+    monkeypatch.setattr(patroni_departure, "_delete_key", lambda _watch, member: deleted.append(member))
+    monkeypatch.setattr(patroni_departure, "_has_slot", lambda _port, _member: False)
+    monkeypatch.setattr(
+        patroni_departure.time, "sleep", lambda _s: setattr(watch, "views", cluster(b="sync_standby", old="replica"))
+    )
+    assert patroni_departure.removable(watch, False) == []  # type: ignore[arg-type]
+    assert patroni_departure.forget(watch, True) == ["delete the key of old"]  # type: ignore[arg-type]
+    assert deleted == []
+    assert patroni_departure.forget(watch, False) == ["delete the key of old"]  # type: ignore[arg-type]
+    assert deleted == ["old"]
+
+
+@pytest.mark.parametrize("before", [None, 1, 600])
+def test_slots_of_others_are_kept_again_after_an_aborted_run(
+    before: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot is gone, so nothing else would look at the time for which slots are kept."""
+    watch = FakeWatch(name="a", member="old")
+    watch.views = cluster(b="sync_standby")
+    watch.views[0].cluster["members"].pop()  # both views share the list; the last of it is "old"
+    watch.fake.config |= {} if before is None else {"member_slots_ttl": before}
+    monkeypatch.setattr(patroni_departure, "_has_slot", lambda _port, _member: False)
+    steps = ["set member_slots_ttl back, which an aborted run left at 1 s"] if before == 1 else []
+    assert patroni_departure.forget(watch, True) == steps  # type: ignore[arg-type]
+    assert watch.fake.config.get("member_slots_ttl") == before
+    assert patroni_departure.forget(watch, False) == steps  # type: ignore[arg-type]
+    assert watch.fake.config.get("member_slots_ttl") == (600 if before == 600 else None)
+    assert patroni_departure.forget(watch, False) == []  # type: ignore[arg-type]
 
 
 def test_nobody_is_admitted_while_a_member_that_leaves_leads() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import MemberView, judge
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal import (
+    is_synchronous,
+    judge_staying,
     reinit_blocker,
     removal_blocker,
     slot_of,
@@ -36,12 +38,33 @@ def views(leader: str = "a", members: list[dict[str, Any]] | None = None) -> lis
     ]
 
 
-def blocker(seen: list[MemberView], name: str = "old") -> str:
-    return removal_blocker(seen, judge(seen, "db", 1), name)
+def blocker(seen: list[MemberView], name: str = "old", without: str = "old") -> str:
+    return removal_blocker(seen, judge_staying(seen, "db", 1, without), name)
 
 
 def test_a_member_that_nobody_needs_may_go() -> None:
     assert blocker(views()) == ""
+
+
+def test_it_may_go_while_it_is_the_synchronous_standby_but_is_not_counted_once_it_stops() -> None:
+    seen = views(members=listed(sync="old"))
+    assert blocker(seen, without="") == "", "it gives that up before it stops"
+    assert "expected 1 synchronous standby, found 0" in blocker(seen)
+    assert (is_synchronous(seen, "old"), is_synchronous(seen, "b")) == (True, False)
+    assert judge(seen, "db", 1).sync_standbys == []
+    assert judge(seen, "db", 1, ["old"]).sync_standbys == ["old"]
+
+
+def test_another_one_that_leaves_later_blocks_nothing() -> None:
+    more = [*listed(), {"name": "later", "role": "replica", "state": "streaming", "timeline": 1}]
+    assert blocker(views(members=more)) == ""
+
+
+def test_nobody_goes_while_failover_is_paused() -> None:
+    seen = views()
+    assert blocker(seen) == ""
+    seen[2].cluster["pause"] = True
+    assert "paused: resume it first" in blocker(seen)
 
 
 def test_it_may_go_also_when_it_is_broken() -> None:
@@ -83,14 +106,43 @@ def test_what_was_not_observed_stops() -> None:
     assert "no member says who leads" in blocker([MemberView(name, "down") for name in STAY])
 
 
+def rebuild(seen: list[MemberView], name: str, sync_nodes: int = 1) -> str:
+    return reinit_blocker(seen, judge(seen, "db", sync_nodes), name, sync_nodes)
+
+
 def test_only_a_standby_of_a_leader_is_built_anew() -> None:
-    assert "a leads" in reinit_blocker(judge(views(), "db", 1), "a")
-    assert reinit_blocker(judge(views(), "db", 1), "b") == ""
+    assert "a leads" in rebuild(views(), "a")
+    assert rebuild(views(), "b") == ""
     silent = [MemberView(name, "down") for name in STAY]
-    assert "no leader by agreement" in reinit_blocker(judge(silent, "db", 1), "b")
+    assert "no leader by agreement" in rebuild(silent, "b")
     two = views()
     two[1].own["role"] = "primary"
-    assert "no leader by agreement" in reinit_blocker(judge(two, "db", 1), "b")
+    assert "no leader by agreement" in rebuild(two, "b")
+    two[1].own["role"] = "replica"
+    two[2].cluster["pause"] = True
+    assert "paused: resume it first" in rebuild(two, "b")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"state": "stopped"}, {"timeline": 0}, {"tags": {"nosync": True}}, {"name": "somebody"}],
+)
+def test_the_only_healthy_synchronous_standby_is_not_deleted(damage: dict[str, Any]) -> None:
+    members = listed()
+    members[2] |= damage
+    seen = views(members=members)
+    assert "b is a synchronous standby" in rebuild(seen, "b")
+    assert "1 must stream, found none" in rebuild(seen, "b"), "one that is not declared does not count"
+    if damage.get("name") is None:
+        assert rebuild(seen, "c") == "", "a broken one is what this is for"
+
+
+def test_a_synchronous_standby_is_built_anew_where_enough_others_stream() -> None:
+    assert rebuild(views(), "b") == ""
+    assert "2 must stream, found c" in rebuild(views(), "b", 2)
+    members = listed(sync="nobody")
+    members[2] |= {"state": "stopped"}
+    assert rebuild(views(members=members), "b") == "", "of an asynchronous standby nobody was promised anything"
 
 
 @pytest.mark.parametrize(
