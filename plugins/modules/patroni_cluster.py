@@ -15,7 +15,8 @@ description:
   - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and
     by its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked.
   - With O(config), compares the dynamic configuration with it and sends the difference. Parameters that this host's
-    server does not know, or whose value it would not take, are refused before anything is changed.
+    server does not know, or whose value it would not take, are refused before anything is changed. Where there is no
+    server yet, PostgreSQL's program reads them and says what it would not take, before a cluster is made with them.
   - With O(objects), compares databases, roles, rights and partitions with what they should be, and converges them on
     the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped, and of
     rights only those of the public are taken away; what is there and not declared is reported as RV(drift).
@@ -75,6 +76,10 @@ options:
       - The part of the dynamic configuration that is declared. Null removes a key; keys that are not declared stay as
         they are.
     type: dict
+  sends_config:
+    description: Whether this host sends the difference of O(config); one of the members is enough.
+    type: bool
+    default: true
   initdb:
     description:
       - Options with which the cluster is made, as Patroni takes them. A live cluster that was made with another
@@ -202,6 +207,7 @@ refusal:
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
@@ -209,6 +215,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import Etcd
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
     local_settings,
+    parameters_of,
     send_difference,
     wait_for_notice,
 )
@@ -224,6 +231,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host im
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_trial import bootstrap_blocker
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
 
 OBJECTS = ("objects", "passwords", "monitor")
@@ -247,6 +255,15 @@ def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type
         raise
     known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
     return start_blocker(data, known, params["major"], params["scope"])
+
+
+def may_begin(params: Mapping, data: DataDirectory, check: bool) -> str:  # type: ignore[type-arg]
+    """Return why no cluster may be made here: a locale that is not there, or parameters that PostgreSQL won't take."""
+    program = f"/usr/lib/postgresql/{params['major']}/bin/postgres"
+    # In a first run in check mode the packages are not there.
+    unjudged = data.entries > 0 or not params["config"] or (check and not Path(program).exists())
+    bad = "" if unjudged else bootstrap_blocker(parameters_of(params["config"]), program)
+    return postgres_locale.unknown(params["initdb"]) or bad
 
 
 def refuse_other_locale(params: Mapping) -> None:  # type: ignore[type-arg]
@@ -304,6 +321,7 @@ def main() -> None:
             "etcd_password": {"type": "str", "required": True, "no_log": True},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
+            "sends_config": {"type": "bool", "default": True},
             "initdb": {"type": "list", "elements": "raw", "default": []},
             "objects": {"type": "dict"},
             "passwords": {"type": "dict", "no_log": True},
@@ -333,7 +351,7 @@ def main() -> None:
         data = read_data_directory(params["data_dir"])
         result["has_data"] = data.entries > 0
         if result["active_state"] != "active":
-            result["start_blocker"] = may_start(params, data) or postgres_locale.unknown(params["initdb"])
+            result["start_blocker"] = may_start(params, data) or may_begin(params, data, module.check_mode)
         watch = Watch(params)
         watch.wait(params["timeout"])
         if params["require"] == "healthy" and not watch.verdict.healthy:
@@ -343,7 +361,7 @@ def main() -> None:
             )
         if watch.verdict.healthy and params["initdb"]:
             refuse_other_locale(params)
-        if watch.verdict.healthy and params["config"]:
+        if watch.verdict.healthy and params["config"] and params["sends_config"]:
             converge_config(watch, result, module.check_mode)
         if watch.verdict.healthy and params["objects"]:
             converge_objects(watch, result, module.check_mode)

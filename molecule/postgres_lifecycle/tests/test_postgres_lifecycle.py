@@ -382,6 +382,33 @@ def test_a_locale_that_a_host_does_not_have_is_refused_before_it_starts(hosts):
     healthy()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"max_conections": 200}, 'unrecognized configuration parameter "max_conections"'),
+        ({"max_connections": 999999}, "999999 is outside the valid range"),
+        ({"max_connections": 24}, "max_connections: expected at least 25"),
+    ],
+)
+def test_no_cluster_is_made_with_what_postgresql_would_not_take(hosts, parameters, said):
+    """A host without data is where a cluster would be made; a live one is asked by configure_postgres.yml above."""
+    healthy()
+    one = next(name for name in NAMES if name != leader())
+    path = hosts[one].check_output("echo /var/lib/postgresql/*/orders-db")
+    hosts[one].check_output(f"systemctl stop patroni && mv {path} {path}.aside")
+    try:
+        refused = converge("-e", json.dumps({"postgres_parameters": parameters}))
+        assert refused.returncode != 0
+        assert f"{one}: no cluster was made: " in refused.stdout
+        # What the callback prints is JSON, where quotes are escaped.
+        assert said in refused.stdout.replace("\\", "")
+        assert not hosts[one].service("patroni").is_running
+    finally:
+        hosts[one].check_output(f"rm -rf {path} && mv {path}.aside {path} && systemctl start patroni")
+    healthy()
+    assert converge().returncode == 0
+
+
 def test_site_changes_nothing_afterwards():
     """What the playbooks did is what is declared."""
     again = converge()
