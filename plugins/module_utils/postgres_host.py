@@ -79,6 +79,15 @@ def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope
     return ""
 
 
+def unknown_owner(data: DataDirectory, major: str, scope: str, error: str) -> str:
+    """Return why Patroni must not start on data where the consensus store does not say which cluster is there."""
+    # What the data says of itself needs no store.
+    return start_blocker(data, data.system_identifier, major, scope) or (
+        f"{data.path}: found {data.entries} entries, and the consensus store does not say whether they are of cluster"
+        f" {scope}: {error}. Bring the store back, or move the data away where it is another's, then run again"
+    )
+
+
 def scope_blocker(leader: str | None, names: Sequence[str], scope: str) -> str:
     """Return why an empty host must not join a scope: its leader is no declared member, so it is another cluster's."""
     if leader is None or leader in names:

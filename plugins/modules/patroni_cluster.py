@@ -142,6 +142,10 @@ active_state:
   description: State of this host's Patroni unit.
   returned: always
   type: str
+enabled:
+  description: Whether this host's Patroni unit starts at boot.
+  returned: always
+  type: bool
 has_data:
   description: Whether this host's data directory holds anything.
   returned: always
@@ -227,12 +231,13 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host im
     read_data_directory,
     scope_blocker,
     start_blocker,
+    unknown_owner,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_trial import bootstrap_blocker
-from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
+from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, show
 
 OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
@@ -253,7 +258,10 @@ def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type
         if data.entries == 0:
             return ""
         raise
-    known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
+    try:
+        known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
+    except EtcdError as error:
+        return unknown_owner(data, params["major"], params["scope"], str(error))
     return start_blocker(data, known, params["major"], params["scope"])
 
 
@@ -338,6 +346,7 @@ def main() -> None:
     result: dict = {  # type: ignore[type-arg]
         "changed": False,
         "diff": [],
+        "enabled": False,
         "has_data": True,
         "start_blocker": "",
         "config_changes": {},
@@ -347,7 +356,8 @@ def main() -> None:
     }
     who = f"{params['name']} of {params['scope']}"
     try:
-        result["active_state"] = active_state(UNIT)
+        unit = show(UNIT, "ActiveState", "UnitFileState")
+        result.update(active_state=unit.get("ActiveState", "unknown"), enabled=unit.get("UnitFileState") == "enabled")
         data = read_data_directory(params["data_dir"])
         result["has_data"] = data.entries > 0
         if result["active_state"] != "active":

@@ -346,6 +346,36 @@ def test_a_data_directory_that_is_not_ours_is_refused_and_untouched(hosts, make,
     healthy()
 
 
+def test_foreign_data_is_refused_before_anything_is_written(hosts):
+    """A host that was never ours: data of somebody, and no configuration."""
+    healthy()
+    one = next(name for name in NAMES if name != leader())
+    host, config = hosts[one], "/etc/patroni/config.yml"
+    path = host.check_output("echo /var/lib/postgresql/*/orders-db")
+    host.check_output(
+        f"systemctl disable --now patroni && mv {path} {path}.aside && mv {config} {config}.aside"
+        f" && install -d -m 755 {path} && touch {path}/precious"
+    )
+    try:
+        refused = converge()
+        assert refused.returncode != 0
+        assert f"{one}: {path}: expected an empty data directory" in refused.stdout
+        assert "Nothing was changed on this host" in refused.stdout
+        assert not host.file(config).exists
+        folder = host.file(path)
+        assert (folder.user, folder.mode, folder.listdir()) == ("root", 0o755, ["precious"])
+        assert not host.service("patroni").is_running
+        assert not host.service("patroni").is_enabled
+    finally:
+        host.check_output(
+            f"rm -rf {path} && mv {path}.aside {path} && mv -f {config}.aside {config} && systemctl start patroni"
+        )
+    healthy()
+    # It runs, and would not after a boot.
+    assert converge().returncode == 0
+    assert host.service("patroni").is_enabled
+
+
 INITDB = "/etc/patroni/config.yml"
 
 

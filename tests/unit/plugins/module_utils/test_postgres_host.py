@@ -31,6 +31,18 @@ def test_where_patroni_may_start(data: host.DataDirectory, initialize: str | Non
     assert (blocker in found) if blocker else found == ""
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (OURS, "does not say whether they are of cluster db: refused. Bring the store back"),
+        (host.DataDirectory("/d", 1), "no PostgreSQL cluster"),
+        (host.DataDirectory("/d", 20, "7", "15"), "found a cluster of PostgreSQL 15"),
+    ],
+)
+def test_without_the_store_no_data_is_ours(data: host.DataDirectory, said: str) -> None:
+    assert said in host.unknown_owner(data, "17", "db", "refused")
+
+
 def test_reading_a_data_directory(tmp_path: Path) -> None:
     assert host.read_data_directory(str(tmp_path / "none")).entries == 0
     assert host.read_data_directory(str(tmp_path)).entries == 0
