@@ -106,11 +106,34 @@ def address_loopback(view: View) -> Found:
     """A member the others cannot reach."""
     for key, _name, hosts in _groups(view):
         for host in hosts:
-            if host.address == "localhost" or host.address.startswith("127.") or host.address in {"::1", "0.0.0.0"}:  # noqa: S104
+            if is_loopback(host.address):
                 wrong = f"{host.name} has address {host.address}, which the other members cannot reach"
                 yield Problem(
                     key, wrong, f"set host_baseline_address of {host.name} to its address on the private network"
                 )
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address is the host's own, or none."""
+    return address == "localhost" or address.startswith("127.") or address in {"::1", "0.0.0.0"}  # noqa: S104
+
+
+@rule(
+    "address-not-ipv4",
+    "access rows, certificates and listeners are made of it: a name matches nothing, and an IPv6 network far too much",
+    engine="postgres",
+)
+def address_not_ipv4(view: View) -> Found:
+    """A member whose address is a name, or an IPv6 address."""
+    for key, _name, hosts in _groups(view):
+        for host in hosts:
+            try:
+                ipaddress.IPv4Address(host.address)
+            except ValueError:
+                if not is_loopback(host.address):
+                    wrong = f"{host.name} has address {show(host.address)}, which is no IPv4 address"
+                    nearest = f"set host_baseline_address of {host.name} to its IPv4 address on the private network"
+                    yield Problem(key, wrong, nearest)
 
 
 @rule("members-shared", "two services of one group fight over the same directories, users and unit names")

@@ -77,9 +77,9 @@ def test_addresses_and_memory_come_from_the_first_variable_that_is_set() -> None
     del variables["hostvars"]["lab2"]["ansible_host"]
     result = run(variables)
     assert result["refusal"] == "input"
-    assert {item["rule"] for item in result["violations"]} == {"memory-too-small"}
+    assert {item["rule"] for item in result["violations"]} == {"memory-too-small", "address-not-ipv4"}
     variables["hostvars"]["lab1"]["host_baseline_memory_mb"] = "2048"
-    members = run(variables)["contracts"]["events"]["members"]
+    members = run(variables, service_id="events")["contracts"]["events"]["members"]
     assert [member["address"] for member in members] == ["172.16.0.1", "lab2", "10.99.0.12"]
 
 

@@ -33,6 +33,10 @@ GROUPS = {
     "nine": hosts(9),
     "twins": [Host("h1", "10.0.1.1", 4096), Host("h2", "10.0.1.1", 4096), Host("h3", "10.0.1.3", 4096)],
     "selfish": [Host("h1", "127.0.0.1", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "named": [Host("h1", "h1.example.com", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "newer": [Host("h1", "2001:db8::1", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "domain": [Host(f"h{n}.example.com", f"10.0.7.{n}", 4096) for n in (1, 2, 3)],
+    "bare": [Host(f"10.0.7.{n}", f"10.0.7.{n}", 4096) for n in (1, 2, 3)],
     "small": hosts(3, "s", 4, 512),
     "lean": hosts(3, "l", 5, 700),
     "unasked": hosts(3, "u", 6, None),
@@ -281,6 +285,15 @@ CASES = [
     Case("members-too-many", "rabbitmq", {"members_group": "nine"}, "members_group", {}),
     Case("address-duplicate", "redis", {"members_group": "twins"}, "members_group", {}),
     Case("address-loopback", "redis", {"members_group": "selfish"}, "members_group", {}),
+    Case("address-not-ipv4", "postgres", {"members_group": "named"}, "members_group", {"members_group": "domain"}),
+    Case("address-not-ipv4", "postgres", {"members_group": "newer"}, "members_group", {"members_group": "bare"}),
+    Case(
+        "address-not-ipv4",
+        "postgres",
+        {"dcs": {"members_group": "named"}, "members_group": "other"},
+        "dcs.members_group",
+        {"dcs": {"members_group": "dcs"}},
+    ),
     Case(
         "members-shared",
         "redis",
@@ -708,6 +721,11 @@ def test_rule_is_silent_on_the_legal_choice(case: Case) -> None:
 def test_every_rule_has_a_case() -> None:
     assert {case.rule for case in CASES} | {"postgres-timers"} == set(RULES)
     assert len(RULES) >= 35
+
+
+def test_a_loopback_address_is_one_mistake() -> None:
+    case = Case("address-loopback", "postgres", {}, "members_group", {})
+    assert [item.rule for item in violations(case, {"members_group": "selfish"})] == ["address-loopback"]
 
 
 def test_patroni_timers_that_patroni_would_change_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
