@@ -376,6 +376,31 @@ def test_foreign_data_is_refused_before_anything_is_written(hosts):
     assert host.service("patroni").is_enabled
 
 
+@pytest.mark.parametrize(
+    ("path", "edit", "unit"),
+    [
+        ("/etc/patroni/config.yml", 's/^scope: .*/scope: "other-db"/', "patroni"),
+        ("/etc/etcd/etcd.env", "s/^ETCD_DATA_DIR=.*/ETCD_DATA_DIR=\\/var\\/lib\\/etcd\\/other-db/", "etcd"),
+    ],
+    ids=["scope", "store"],
+)
+def test_a_host_of_another_cluster_is_refused_before_anything_changes(hosts, path, edit, unit):
+    """What a renamed service finds on its hosts."""
+    healthy()
+    host = hosts["lab2"]
+    host.check_output(f"cp -p {path} {path}.aside && sed -i '{edit}' {path}")
+    before = host.file(path).sha256sum, host.check_output(f"systemctl show -p ExecMainPID -p InvocationID {unit}")
+    try:
+        refused = converge()
+        assert refused.returncode != 0
+        assert "belongs to something else on this host" in refused.stdout
+        after = host.file(path).sha256sum, host.check_output(f"systemctl show -p ExecMainPID -p InvocationID {unit}")
+        assert after == before
+    finally:
+        host.check_output(f"mv -f {path}.aside {path}")
+    healthy()
+
+
 INITDB = "/etc/patroni/config.yml"
 
 
