@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 UNIT = "patroni.service"
+WATCHDOG = Path("/dev/watchdog")
 
 
 class HostError(Exception):
@@ -45,6 +47,28 @@ def read_data_directory(path: str) -> DataDirectory:
     except OSError as error:
         raise HostError(f"{path}: expected to look into it, found: {error}") from error
     return DataDirectory(path, entries, identifier, major)
+
+
+def watchdog_state(pid: int, group: int | None, device: Path = WATCHDOG, proc: Path = Path("/proc")) -> str:
+    """Return what the watchdog does here: none, closed (to Patroni), ready, or active while Patroni holds it.
+
+    Patroni opens it while its member leads, and goes on without it, with one line in its log, where it can't.
+    """
+    try:
+        info = device.stat()
+    except FileNotFoundError:
+        return "none"
+    except OSError as error:
+        raise HostError(f"{device}: expected to look at it, found: {error}") from error
+    descriptors = proc / str(pid) / "fd"
+    for link in sorted(descriptors.iterdir()) if pid and descriptors.is_dir() else ():
+        try:
+            if link.readlink() == device:
+                return "active"
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    mine = group is not None and info.st_gid == group
+    return "ready" if mine and stat.S_IMODE(info.st_mode) & 0o060 == 0o060 else "closed"
 
 
 def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope: str) -> str:

@@ -154,6 +154,12 @@ start_blocker:
   description: Why Patroni must not start on this host; empty where it may or runs already.
   returned: always
   type: str
+watchdog:
+  description:
+    - V(none) where the host has no watchdog, V(active) while Patroni holds it, which it does where it leads, V(ready)
+      where it could, V(closed) where it may not open it.
+  returned: always
+  type: str
 healthy:
   description: Whether the cluster is healthy.
   returned: always
@@ -210,6 +216,7 @@ refusal:
   type: str
 """
 
+import grp
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -232,6 +239,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host im
     scope_blocker,
     start_blocker,
     unknown_owner,
+    watchdog_state,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
@@ -263,6 +271,14 @@ def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type
     except EtcdError as error:
         return unknown_owner(data, params["major"], params["scope"], str(error))
     return start_blocker(data, known, params["major"], params["scope"])
+
+
+def group_of(name: str) -> int | None:
+    """Return the number of a group, which comes with the packages."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
 
 
 def may_begin(params: Mapping, data: DataDirectory, check: bool) -> str:  # type: ignore[type-arg]
@@ -347,6 +363,7 @@ def main() -> None:
         "changed": False,
         "diff": [],
         "enabled": False,
+        "watchdog": "none",
         "has_data": True,
         "start_blocker": "",
         "config_changes": {},
@@ -356,8 +373,9 @@ def main() -> None:
     }
     who = f"{params['name']} of {params['scope']}"
     try:
-        unit = show(UNIT, "ActiveState", "UnitFileState")
+        unit = show(UNIT, "ActiveState", "UnitFileState", "MainPID")
         result.update(active_state=unit.get("ActiveState", "unknown"), enabled=unit.get("UnitFileState") == "enabled")
+        result["watchdog"] = watchdog_state(int(unit.get("MainPID") or 0), group_of("postgres"))
         data = read_data_directory(params["data_dir"])
         result["has_data"] = data.entries > 0
         if result["active_state"] != "active":

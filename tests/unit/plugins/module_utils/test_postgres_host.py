@@ -43,6 +43,24 @@ def test_without_the_store_no_data_is_ours(data: host.DataDirectory, said: str) 
     assert said in host.unknown_owner(data, "17", "db", "refused")
 
 
+def test_what_the_watchdog_does(tmp_path: Path) -> None:
+    device, descriptors = tmp_path / "watchdog", tmp_path / "proc" / "7" / "fd"
+    descriptors.mkdir(parents=True)
+    (descriptors / "3").symlink_to("/dev/null")
+    group = device.parent.stat().st_gid
+
+    def state(pid: int = 7, of: int | None = group) -> str:
+        return host.watchdog_state(pid, of, device, tmp_path / "proc")
+
+    assert state() == "none"
+    device.touch(mode=0o600)
+    assert state() == "closed"
+    device.chmod(0o660)
+    assert (state(), state(0), state(8), state(of=group + 1), state(of=None)) == ("ready",) * 3 + ("closed",) * 2
+    (descriptors / "4").symlink_to(device)
+    assert (state(), state(8)) == ("active", "ready")
+
+
 def test_reading_a_data_directory(tmp_path: Path) -> None:
     assert host.read_data_directory(str(tmp_path / "none")).entries == 0
     assert host.read_data_directory(str(tmp_path)).entries == 0
