@@ -126,6 +126,8 @@ BACKUPS: dict[str, BackupClass] = {
 PLACEHOLDERS = frozenset(
     {"", "-", "?", "none", "n/a", "na", "null", "nobody", "todo", "tbd", "unknown", "changeme", "xxx"}
 )
+# The longest name, and the longest one whose derived names are not longer than that.
+LONGEST, SECOND_LOGIN, GROUP_ROLES = 63, 61, 56
 # The last three are names inside PgBouncer.
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "pgbouncer", "holdfast_auth", "holdfast_path"})
 RESERVED_USERS: dict[str, frozenset[str]] = {
@@ -140,6 +142,7 @@ RESERVED_USERS: dict[str, frozenset[str]] = {
                 "patroni",
                 "monitor",
                 "holdfast_monitor",
+                "holdfast_monitor_b",
                 "pgbouncer",
             ),
             *("holdfast_pooler", "holdfast_pooler_owner", "holdfast_pooler_admin"),

@@ -164,6 +164,11 @@ def _patroni(view: View, out: Derived) -> None:
     out.put("patroni", "primary_start_timeout", start, because)
     death, because = leader_death(budget)
     out.put("", "leader_death", death, because)
+    because = (
+        "a leader whose Patroni hangs is reset by its host's watchdog, where the host has one; elsewhere ttl and the"
+        " other members' votes rule"
+    )
+    out.put("", "watchdog", "automatic", because)
     lag = MIB if sync else lag_bytes(budget.rpo_seconds)
     because = (
         "only a synchronous replica is promoted"

@@ -12,6 +12,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     BACKUPS,
     DEFAULT_PORTS,
     ENGINE_KEYS,
+    GROUP_ROLES,
+    LONGEST,
     PLACEHOLDERS,
     PLANNED_FLOOR_MS,
     PLANNED_FLOOR_WHY,
@@ -21,6 +23,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data im
     RTO_EASY,
     RTO_FLOOR,
     RTO_FLOOR_WHY,
+    SECOND_LOGIN,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import RULES, rule
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import (
@@ -209,17 +212,21 @@ def key_not_for_engine(view: View) -> Found:
 
 @rule("identifier-unsafe", "the name goes into SQL, ACL files, URLs and shell-free command lines: keep it plain")
 def identifier_unsafe(view: View) -> Found:
-    """A name with characters that need quoting somewhere."""
+    """A name with characters that need quoting somewhere, or one that is too long."""
     entry = view.entry
-    word, name = r"[a-z_][a-z0-9_]{0,62}", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-    wanted = [("app_user", entry.app_user, word)]
-    wanted += [("database", entry.database, word)] if entry.engine == "postgres" else []
-    wanted += [("vhost", entry.vhost, name)] if entry.engine == "rabbitmq" else []
-    wanted += [("sentinel_name", entry.sentinel_name, name)] if entry.engine == "redis" else []
-    for key, value, pattern in wanted:
+    word, name = r"[a-z_][a-z0-9_]*", r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+    # PostgreSQL cuts a name after 63, and derives longer ones: the user's second login, the database's group roles.
+    wanted = [("app_user", entry.app_user, word, SECOND_LOGIN if entry.engine == "postgres" else LONGEST)]
+    wanted += [("database", entry.database, word, GROUP_ROLES)] if entry.engine == "postgres" else []
+    wanted += [("vhost", entry.vhost, name, LONGEST)] if entry.engine == "rabbitmq" else []
+    wanted += [("sentinel_name", entry.sentinel_name, name, LONGEST)] if entry.engine == "redis" else []
+    for key, value, pattern, length in wanted:
+        safe = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")[: min(length, 60)] or "app"
         if not re.fullmatch(pattern, value, re.ASCII):
-            safe = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")[:60] or "app"
             yield Problem(key, f"{show(value)} has characters that are not safe everywhere", f"for example {safe!r}")
+        elif len(value) > length:
+            wrong = f"{show(value)} has {len(value)} characters, and {length} is the most"
+            yield Problem(key, wrong, f"for example {safe!r}")
 
 
 @rule("identifier-reserved", "the name already belongs to the engine or to Holdfast, with other rights")

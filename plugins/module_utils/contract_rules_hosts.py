@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import (
@@ -32,6 +33,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types i
     did_you_mean,
     show,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_removal import slot_of
 
 Found = Iterator[Problem]
 
@@ -106,11 +108,59 @@ def address_loopback(view: View) -> Found:
     """A member the others cannot reach."""
     for key, _name, hosts in _groups(view):
         for host in hosts:
-            if host.address == "localhost" or host.address.startswith("127.") or host.address in {"::1", "0.0.0.0"}:  # noqa: S104
+            if is_loopback(host.address):
                 wrong = f"{host.name} has address {host.address}, which the other members cannot reach"
                 yield Problem(
                     key, wrong, f"set host_baseline_address of {host.name} to its address on the private network"
                 )
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address is the host's own, or none."""
+    return address == "localhost" or address.startswith("127.") or address in {"::1", "0.0.0.0"}  # noqa: S104
+
+
+@rule(
+    "address-not-ipv4",
+    "access rows, certificates and listeners are made of it: a name matches nothing, and an IPv6 network far too much",
+    engine="postgres",
+)
+def address_not_ipv4(view: View) -> Found:
+    """A member whose address is a name, or an IPv6 address."""
+    for key, _name, hosts in _groups(view):
+        for host in hosts:
+            try:
+                ipaddress.IPv4Address(host.address)
+            except ValueError:
+                if not is_loopback(host.address):
+                    wrong = f"{host.name} has address {show(host.address)}, which is no IPv4 address"
+                    nearest = f"set host_baseline_address of {host.name} to its IPv4 address on the private network"
+                    yield Problem(key, wrong, nearest)
+
+
+@rule(
+    "member-name-unsafe",
+    "the name goes into certificates, access rows, URLs and the consensus store: keep it plain",
+    engine="postgres",
+)
+def member_name_unsafe(view: View) -> Found:
+    """A host whose name needs quoting somewhere, or is cut."""
+    for key, _name, hosts in _groups(view):
+        for host in hosts:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", host.name, re.ASCII):
+                wrong = f"{show(host.name)} is no plain host name of at most 63 characters"
+                yield Problem(key, wrong, "letters, digits, dots, dashes and underscores, for example db1")
+
+
+@rule("member-slot-duplicate", "two replicas on one replication slot stop each other", engine="postgres")
+def member_slot_duplicate(view: View) -> Found:
+    """Two members whose names Patroni turns into one name of a slot."""
+    seen: dict[str, str] = {}
+    for host in view.members:
+        other = seen.setdefault(slot_of(host.name), host.name)
+        if other != host.name:
+            wrong = f"{show(other)} and {show(host.name)} both get the replication slot {slot_of(host.name)}"
+            yield Problem("members_group", wrong, "names that differ in more than case, dots, dashes and underscores")
 
 
 @rule("members-shared", "two services of one group fight over the same directories, users and unit names")

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import (
+    GROUP_ROLES,
     RESERVED_DATABASES,
     RESERVED_USERS,
+    SECOND_LOGIN,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgres_objects import (
     LEVELS,
@@ -59,13 +61,11 @@ def _named(entry: Entry) -> Iterator[tuple[str, str, str, int]]:
     """Yield key, kind, name and greatest length of everything that is given a name."""
     objects = entry.objects
     for at, base in enumerate(objects.databases):
-        # Its group roles are longer by up to seven characters, and 63 is the most.
-        yield f"objects.databases[{at}].name", "database", base.name, 56
+        yield f"objects.databases[{at}].name", "database", base.name, GROUP_ROLES
         for number, schema in enumerate(base.schemas):
             yield f"objects.databases[{at}].schemas[{number}].name", "schema", schema.name, 63
     for at, role in enumerate(objects.logins):
-        # The second login of a rotation is longer by two characters.
-        yield f"objects.logins[{at}].name", "login", role.name, 61
+        yield f"objects.logins[{at}].name", "login", role.name, SECOND_LOGIN
     for at, role in enumerate(objects.groups):
         yield f"objects.groups[{at}].name", "group", role.name, 63
     for at, item in enumerate(objects.partitions):
@@ -151,7 +151,8 @@ def objects_derived_name(view: View) -> Found:
             derived["role", f"{role.name}_{word}"] = f"what a rotation notes about {role.name}"
     for base in databases(entry):
         derived["database", f"{base.name}_ro"] = f"the pooler's name of {base.name} on replicas"
-    for key, kind, name, _length in _named(entry):
+    own = [("app_user", "login", entry.app_user, 0), ("database", "database", entry.database, 0)]
+    for key, kind, name, _length in [*own, *_named(entry)]:
         what = derived.get(("role" if kind in ("login", "group") else kind, name))
         if what:
             yield Problem(key, f"{show(name)} is {what}", "another name")

@@ -27,6 +27,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
             "mode": {"type": "raw", "default": "0755"},
+            "claimed_by": {"type": "path"},
             "stage": {"type": "str", "choices": list(STAGES), "default": "normal"},
         },
     },
@@ -52,6 +53,12 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         },
     },
     "absent": {"type": "list", "elements": "raw", "default": []},
+    "expect": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"path": {"type": "path", "required": True}, "line": {"type": "str", "required": True}},
+    },
     "units": {
         "type": "list",
         "elements": "dict",
@@ -108,6 +115,7 @@ class Run:
     missing_packages: list[str] = field(default_factory=list)
     dpkg_repaired: bool = False
     absent: list[str] = field(default_factory=list)
+    unclaimed: list[str] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     # Directories that a real run would have made by now: their children are predicted, not refused.
@@ -146,6 +154,7 @@ class Run:
             "missing_packages": self.missing_packages,
             "dpkg_repaired": self.dpkg_repaired,
             "absent": self.absent,
+            "unclaimed": self.unclaimed,
         }
         if self.want_diff:
             result["diff"] = self.diff

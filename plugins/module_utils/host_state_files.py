@@ -22,6 +22,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
     parse_mode,
     require_safe_path,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_gates import holds_something
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_write import write_file
 
 DIFF_LIMIT = 200_000
@@ -122,7 +123,9 @@ def converge_directory(entry: dict[str, Any], run: Run) -> None:
         raise HostStateError(f"{path}: expected a directory, found {kind(info)}: move it away, then run again")
     require_parent(path, run)
     if info is not None:
-        converge_attributes(entry, info, run)
+        # Whose it is may still be in question.
+        if not (entry.get("claimed_by") and holds_something(path)):
+            converge_attributes(entry, info, run)
         return
     uid, gid = owner_ids(entry, run)
     run.file_changed(path)

@@ -29,9 +29,9 @@ def parameters_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict((config.get("postgresql") or {}).get("parameters") or {})
 
 
-def refuse_bad(patch: Mapping[str, Any], known: Known) -> None:
+def refuse_bad(config: Mapping[str, Any], known: Known) -> None:
     """Refuse parameters that a live server does not know or would not take: Patroni drops those in silence."""
-    parameters = parameters_of(patch)
+    parameters = parameters_of(config)
     wrong = problems(parameters, known()) if parameters else []
     if wrong:
         raise PatroniError("nothing was changed: " + "; ".join(wrong) + ". Correct the declared parameters")
@@ -58,11 +58,12 @@ def send_difference(
     """Compare, judge and send; return how many seconds the members need to take note, 0 where nothing was sent."""
     current = api.get("/config")
     refuse_role_change(scope, current, wanted)
+    # All that is declared, not the difference: Patroni keeps a bad value that it was given before, and drops it.
+    refuse_bad(wanted, known)
     patch = config_patch(current, wanted)
     result["config_changes"] = patch
     if not patch:
         return 0.0
-    refuse_bad(patch, known)
     result["changed"] = True
     result["diff"].append(
         {

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 UNIT = "patroni.service"
+WATCHDOG = Path("/dev/watchdog")
 
 
 class HostError(Exception):
@@ -47,6 +49,28 @@ def read_data_directory(path: str) -> DataDirectory:
     return DataDirectory(path, entries, identifier, major)
 
 
+def watchdog_state(pid: int, group: int | None, device: Path = WATCHDOG, proc: Path = Path("/proc")) -> str:
+    """Return what the watchdog does here: none, closed (to Patroni), ready, or active while Patroni holds it.
+
+    Patroni opens it while its member leads, and goes on without it, with one line in its log, where it can't.
+    """
+    try:
+        info = device.stat()
+    except FileNotFoundError:
+        return "none"
+    except OSError as error:
+        raise HostError(f"{device}: expected to look at it, found: {error}") from error
+    descriptors = proc / str(pid) / "fd"
+    for link in sorted(descriptors.iterdir()) if pid and descriptors.is_dir() else ():
+        try:
+            if link.readlink() == device:
+                return "active"
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    mine = group is not None and info.st_gid == group
+    return "ready" if mine and stat.S_IMODE(info.st_mode) & 0o060 == 0o060 else "closed"
+
+
 def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope: str) -> str:
     """Return why Patroni must not start here, or "" where it may.
 
@@ -77,6 +101,15 @@ def start_blocker(data: DataDirectory, initialize: str | None, major: str, scope
             f" {data.system_identifier}: it is another cluster. Move it away, then run again"
         )
     return ""
+
+
+def unknown_owner(data: DataDirectory, major: str, scope: str, error: str) -> str:
+    """Return why Patroni must not start on data where the consensus store does not say which cluster is there."""
+    # What the data says of itself needs no store.
+    return start_blocker(data, data.system_identifier, major, scope) or (
+        f"{data.path}: found {data.entries} entries, and the consensus store does not say whether they are of cluster"
+        f" {scope}: {error}. Bring the store back, or move the data away where it is another's, then run again"
+    )
 
 
 def scope_blocker(leader: str | None, names: Sequence[str], scope: str) -> str:

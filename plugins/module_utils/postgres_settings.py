@@ -109,10 +109,22 @@ def _number_problem(setting: Setting, value: Any) -> str:
     low, high = float(setting.min_val or "-inf"), float(setting.max_val or "inf")
     if not low <= number <= high:
         return f"{setting.name}: expected {setting.min_val} to {setting.max_val}{unit}, found {value!r}"
-    least = PATRONI_LEAST.get(setting.name)
+    return _floor_problem(setting.name, number, value)
+
+
+def _floor_problem(name: str, number: float, value: Any) -> str:
+    """Return the complaint about a number that Patroni would replace, or ""."""
+    least = PATRONI_LEAST.get(name)
     if least is not None and number < least:
-        return f"{setting.name}: expected at least {least}, below which Patroni takes its default, found {value!r}"
+        return f"{name}: expected at least {least}, below which Patroni takes its default, found {value!r}"
     return ""
+
+
+def floor_problems(parameters: Mapping[str, Any]) -> list[str]:
+    """Return what needs no server to be seen: numbers that Patroni would replace, and connections nobody could use."""
+    numbers = {name.lower(): (to_number(value, None), value) for name, value in sorted(parameters.items())}
+    found = [_floor_problem(name, number, value) for name, (number, value) in numbers.items() if number is not None]
+    return [item for item in found if item] + _reserved(parameters, {})
 
 
 def problems(parameters: Mapping[str, Any], known: Mapping[str, Setting]) -> list[str]:

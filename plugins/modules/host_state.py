@@ -64,6 +64,12 @@ options:
         description: Mode as a quoted octal string.
         type: raw
         default: '0755'
+      claimed_by:
+        description:
+          - File that says whose the directory is. While the directory holds something and this file does not exist,
+            nothing at all is changed on the host, and the directory is in RV(unclaimed). Owner, group and mode of a
+            directory that holds something are left alone.
+        type: path
       stage:
         description: When to converge it, before the packages are installed or after.
         type: str
@@ -141,6 +147,22 @@ options:
     type: list
     elements: raw
     default: []
+  expect:
+    description:
+      - Files that, where they exist, must have a certain line. One without it belongs to something else, and the call
+        fails before anything is changed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      line:
+        description: The whole line.
+        type: str
+        required: true
   units:
     description:
       - Systemd units. Reload and restart of a unit that runs are decided by the times of the files it watches.
@@ -280,6 +302,11 @@ absent:
   returned: always
   type: list
   elements: str
+unclaimed:
+  description: Directories whose C(claimed_by) kept the call from changing anything.
+  returned: always
+  type: list
+  elements: str
 diff:
   description: One before and after per difference.
   returned: in diff mode
@@ -297,6 +324,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state impor
     unpack_contents,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_files import converge_paths, remove_path
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_gates import require_lines, unclaimed
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_packages import (
     check_packages,
     install_missing,
@@ -323,6 +351,10 @@ def main() -> None:
 
 def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanity wants no typing import here
     """Converge everything."""
+    require_lines(params["expect"])
+    run.unclaimed = unclaimed(params["directories"])
+    if run.unclaimed:
+        return
     contents = unpack_contents(params["_contents"])
     packages = params["packages"] + params["packages_ahead"]
     if not run.check:

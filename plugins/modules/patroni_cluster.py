@@ -15,7 +15,8 @@ description:
   - Asks every member about itself and about the cluster, in one remote call. Healthy means one leader by agreement and
     by its own word, every other declared member streaming on its timeline, and as many synchronous standbys as asked.
   - With O(config), compares the dynamic configuration with it and sends the difference. Parameters that this host's
-    server does not know, or whose value it would not take, are refused before anything is changed.
+    server does not know, or whose value it would not take, are refused before anything is changed. Where there is no
+    server yet, PostgreSQL's program reads them and says what it would not take, before a cluster is made with them.
   - With O(objects), compares databases, roles, rights and partitions with what they should be, and converges them on
     the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped, and of
     rights only those of the public are taken away; what is there and not declared is reported as RV(drift).
@@ -79,6 +80,10 @@ options:
       - The part of the dynamic configuration that is declared. Null removes a key; keys that are not declared stay as
         they are.
     type: dict
+  sends_config:
+    description: Whether this host sends the difference of O(config); one of the members is enough.
+    type: bool
+    default: true
   initdb:
     description:
       - Options with which the cluster is made, as Patroni takes them. A live cluster that was made with another
@@ -141,6 +146,10 @@ active_state:
   description: State of this host's Patroni unit.
   returned: always
   type: str
+enabled:
+  description: Whether this host's Patroni unit starts at boot.
+  returned: always
+  type: bool
 has_data:
   description: Whether this host's data directory holds anything.
   returned: always
@@ -151,6 +160,12 @@ hold:
   type: str
 start_blocker:
   description: Why Patroni must not start on this host; empty where it may or runs already.
+  returned: always
+  type: str
+watchdog:
+  description:
+    - V(none) where the host has no watchdog, V(active) while Patroni holds it, which it does where it leads, V(ready)
+      where it could, V(closed) where it may not open it.
   returned: always
   type: str
 healthy:
@@ -209,7 +224,9 @@ refusal:
   type: str
 """
 
+import grp
 from collections.abc import Mapping
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
@@ -217,6 +234,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import Etcd
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
     local_settings,
+    parameters_of,
     send_difference,
     wait_for_notice,
 )
@@ -229,11 +247,14 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host im
     read_data_directory,
     scope_blocker,
     start_blocker,
+    unknown_owner,
+    watchdog_state,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
-from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, active_state
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_trial import bootstrap_blocker
+from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, show
 
 OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
@@ -254,8 +275,28 @@ def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type
         if data.entries == 0:
             return ""
         raise
-    known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
+    try:
+        known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
+    except EtcdError as error:
+        return unknown_owner(data, params["major"], params["scope"], str(error))
     return start_blocker(data, known, params["major"], params["scope"])
+
+
+def group_of(name: str) -> int | None:
+    """Return the number of a group, which comes with the packages."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def may_begin(params: Mapping, data: DataDirectory, check: bool) -> str:  # type: ignore[type-arg]
+    """Return why no cluster may be made here: a locale that is not there, or parameters that PostgreSQL won't take."""
+    program = f"/usr/lib/postgresql/{params['major']}/bin/postgres"
+    # In a first run in check mode the packages are not there.
+    unjudged = data.entries > 0 or not params["config"] or (check and not Path(program).exists())
+    bad = "" if unjudged else bootstrap_blocker(parameters_of(params["config"]), program)
+    return postgres_locale.unknown(params["initdb"]) or bad
 
 
 def refuse_other_locale(params: Mapping) -> None:  # type: ignore[type-arg]
@@ -314,6 +355,7 @@ def main() -> None:
             "hold": {"type": "path", "default": HOLD},
             "require": {"type": "str", "choices": ["nothing", "healthy"], "default": "nothing"},
             "config": {"type": "dict"},
+            "sends_config": {"type": "bool", "default": True},
             "initdb": {"type": "list", "elements": "raw", "default": []},
             "objects": {"type": "dict"},
             "passwords": {"type": "dict", "no_log": True},
@@ -330,6 +372,8 @@ def main() -> None:
     result: dict = {  # type: ignore[type-arg]
         "changed": False,
         "diff": [],
+        "enabled": False,
+        "watchdog": "none",
         "has_data": True,
         "hold": "",
         "start_blocker": "",
@@ -341,11 +385,13 @@ def main() -> None:
     who = f"{params['name']} of {params['scope']}"
     try:
         result["hold"] = read_hold(params["hold"])
-        result["active_state"] = active_state(UNIT)
+        unit = show(UNIT, "ActiveState", "UnitFileState", "MainPID")
+        result.update(active_state=unit.get("ActiveState", "unknown"), enabled=unit.get("UnitFileState") == "enabled")
+        result["watchdog"] = watchdog_state(int(unit.get("MainPID") or 0), group_of("postgres"))
         data = read_data_directory(params["data_dir"])
         result["has_data"] = data.entries > 0
         if result["active_state"] != "active":
-            result["start_blocker"] = may_start(params, data) or postgres_locale.unknown(params["initdb"])
+            result["start_blocker"] = may_start(params, data) or may_begin(params, data, module.check_mode)
         watch = Watch(params)
         watch.wait(params["timeout"])
         if params["require"] == "healthy" and not watch.verdict.healthy:
@@ -355,7 +401,7 @@ def main() -> None:
             )
         if watch.verdict.healthy and params["initdb"]:
             refuse_other_locale(params)
-        if watch.verdict.healthy and params["config"]:
+        if watch.verdict.healthy and params["config"] and params["sends_config"]:
             converge_config(watch, result, module.check_mode)
         if watch.verdict.healthy and params["objects"]:
             converge_objects(watch, result, module.check_mode)

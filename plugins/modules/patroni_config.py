@@ -14,8 +14,8 @@ author: Holdfast maintainers (@holdfast)
 description:
   - Compares the declared keys with the live configuration and sends the difference through Patroni's REST API, from
     the host whose member leads. On the other hosts only observes.
-  - Before anything is sent, asks the leader's server about every parameter of the difference. A name it does not
-    know, or a value out of its range, refuses the whole change.
+  - Before anything is sent, asks the leader's server about every declared parameter. A name it does not know, or a
+    value out of its range, refuses the whole change.
   - Reports the shared-memory values that this host's server runs with, and those that are declared, because they
     decide the order of restarts.
   - Refuses on a cluster that is not healthy.

@@ -136,6 +136,15 @@ def test_no_secret_is_readable_and_no_packaged_cluster_runs(host):
     assert float(score) <= 2.5
 
 
+def test_a_watchdog_would_be_open_to_patroni(host):
+    """Lab hosts have none: the rule is there, udev takes it, and nothing fails for want of a device."""
+    rule = "/etc/udev/rules.d/61-holdfast-watchdog.rules"
+    assert 'KERNEL=="watchdog", SUBSYSTEM=="misc", GROUP="postgres", MODE="0660"' in host.file(rule).content_string
+    if host.run("udevadm verify --help").rc == 0:
+        host.check_output(f"udevadm verify {rule}")
+    assert "udevadm trigger --action=change --name-match=/dev/watchdog" in host.check_output("systemctl cat patroni")
+
+
 def test_no_password_reached_the_log(host, target):
     log = host.check_output("journalctl -u patroni --no-pager -q")
     assert target.password not in log

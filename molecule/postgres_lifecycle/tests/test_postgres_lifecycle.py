@@ -445,6 +445,61 @@ def test_a_data_directory_that_is_not_ours_is_refused_and_untouched(hosts, make,
     healthy()
 
 
+def test_foreign_data_is_refused_before_anything_is_written(hosts):
+    """A host that was never ours: data of somebody, and no configuration."""
+    healthy()
+    one = next(name for name in NAMES if name != leader())
+    host, config = hosts[one], "/etc/patroni/config.yml"
+    path = host.check_output("echo /var/lib/postgresql/*/orders-db")
+    host.check_output(
+        f"systemctl disable --now patroni && mv {path} {path}.aside && mv {config} {config}.aside"
+        f" && install -d -m 755 {path} && touch {path}/precious"
+    )
+    try:
+        refused = converge()
+        assert refused.returncode != 0
+        assert f"{one}: {path}: expected an empty data directory" in refused.stdout
+        assert "Nothing was changed on this host" in refused.stdout
+        assert not host.file(config).exists
+        folder = host.file(path)
+        assert (folder.user, folder.mode, folder.listdir()) == ("root", 0o755, ["precious"])
+        assert not host.service("patroni").is_running
+        assert not host.service("patroni").is_enabled
+    finally:
+        host.check_output(
+            f"rm -rf {path} && mv {path}.aside {path} && mv -f {config}.aside {config} && systemctl start patroni"
+        )
+    healthy()
+    # It runs, and would not after a boot.
+    assert converge().returncode == 0
+    assert host.service("patroni").is_enabled
+
+
+@pytest.mark.parametrize(
+    ("path", "edit", "unit"),
+    [
+        ("/etc/patroni/config.yml", 's/^scope: .*/scope: "other-db"/', "patroni"),
+        ("/etc/etcd/etcd.env", "s/^ETCD_DATA_DIR=.*/ETCD_DATA_DIR=\\/var\\/lib\\/etcd\\/other-db/", "etcd"),
+    ],
+    ids=["scope", "store"],
+)
+def test_a_host_of_another_cluster_is_refused_before_anything_changes(hosts, path, edit, unit):
+    """What a renamed service finds on its hosts."""
+    healthy()
+    host = hosts["lab2"]
+    host.check_output(f"cp -p {path} {path}.aside && sed -i '{edit}' {path}")
+    before = host.file(path).sha256sum, host.check_output(f"systemctl show -p ExecMainPID -p InvocationID {unit}")
+    try:
+        refused = converge()
+        assert refused.returncode != 0
+        assert "belongs to something else on this host" in refused.stdout
+        after = host.file(path).sha256sum, host.check_output(f"systemctl show -p ExecMainPID -p InvocationID {unit}")
+        assert after == before
+    finally:
+        host.check_output(f"mv -f {path}.aside {path}")
+    healthy()
+
+
 INITDB = "/etc/patroni/config.yml"
 
 
@@ -479,6 +534,33 @@ def test_a_locale_that_a_host_does_not_have_is_refused_before_it_starts(hosts):
     finally:
         hosts[one].check_output("systemctl start patroni")
     healthy()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"max_conections": 200}, 'unrecognized configuration parameter "max_conections"'),
+        ({"max_connections": 999999}, "999999 is outside the valid range"),
+        ({"max_connections": 24}, "max_connections: expected at least 25"),
+    ],
+)
+def test_no_cluster_is_made_with_what_postgresql_would_not_take(hosts, parameters, said):
+    """A host without data is where a cluster would be made; a live one is asked by configure_postgres.yml above."""
+    healthy()
+    one = next(name for name in NAMES if name != leader())
+    path = hosts[one].check_output("echo /var/lib/postgresql/*/orders-db")
+    hosts[one].check_output(f"systemctl stop patroni && mv {path} {path}.aside")
+    try:
+        refused = converge("-e", json.dumps({"postgres_parameters": parameters}))
+        assert refused.returncode != 0
+        assert f"{one}: no cluster was made: " in refused.stdout
+        # What the callback prints is JSON, where quotes are escaped.
+        assert said in refused.stdout.replace("\\", "")
+        assert not hosts[one].service("patroni").is_running
+    finally:
+        hosts[one].check_output(f"rm -rf {path} && mv {path}.aside {path} && systemctl start patroni")
+    healthy()
+    assert converge().returncode == 0
 
 
 def test_site_changes_nothing_afterwards():

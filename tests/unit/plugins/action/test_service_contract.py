@@ -77,10 +77,13 @@ def test_addresses_and_memory_come_from_the_first_variable_that_is_set() -> None
     del variables["hostvars"]["lab2"]["ansible_host"]
     result = run(variables)
     assert result["refusal"] == "input"
-    assert {item["rule"] for item in result["violations"]} == {"memory-too-small"}
+    assert {item["rule"] for item in result["violations"]} == {"memory-too-small", "address-not-ipv4"}
+    (named,) = [item["wrong"] for item in result["violations"] if item["rule"] == "address-not-ipv4"]
+    assert "lab2 has address 'lab2'" in named
     variables["hostvars"]["lab1"]["host_baseline_memory_mb"] = "2048"
+    variables["hostvars"]["lab2"]["ansible_host"] = "10.99.0.11"
     members = run(variables)["contracts"]["events"]["members"]
-    assert [member["address"] for member in members] == ["172.16.0.1", "lab2", "10.99.0.12"]
+    assert [member["address"] for member in members] == ["172.16.0.1", "10.99.0.11", "10.99.0.12"]
 
 
 def test_missing_facts_are_refused_only_where_they_are_required() -> None:

@@ -27,7 +27,7 @@ SHAPE = {
 SETTINGS = {
     "postgres": {
         *("port", "restapi_port", "scope", "database", "app_user", "major", "patroni", "parameters", "etcd"),
-        *("haproxy", "pooler", "pooler_config", "leader_death", "objects"),
+        *("haproxy", "pooler", "pooler_config", "leader_death", "watchdog", "objects"),
     },
     "redis": {"port", "sentinel_port", "sentinel_name", "quorum", "app_user", "auto_restart", "config", "sentinel"},
     "rabbitmq": {"port", "management_port", "dist_port", "epmd_port", "tool_ports", "vhost", "app_user", "config"},

@@ -33,6 +33,15 @@ GROUPS = {
     "nine": hosts(9),
     "twins": [Host("h1", "10.0.1.1", 4096), Host("h2", "10.0.1.1", 4096), Host("h3", "10.0.1.3", 4096)],
     "selfish": [Host("h1", "127.0.0.1", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "named": [Host("h1", "h1.example.com", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "newer": [Host("h1", "2001:db8::1", 4096), Host("h2", "10.0.1.2", 4096), Host("h3", "10.0.1.3", 4096)],
+    "spaced": [Host("h 1", "10.0.1.1", 4096), *hosts(3)[1:]],
+    "endless": [Host("h" * 64, "10.0.1.1", 4096), *hosts(3)[1:]],
+    "slots": [Host("a-b", "10.0.7.1", 4096), Host("a.b", "10.0.7.2", 4096), Host("c", "10.0.7.3", 4096)],
+    "cases": [Host("DB1", "10.0.7.1", 4096), Host("db1", "10.0.7.2", 4096), Host("c", "10.0.7.3", 4096)],
+    "apart": [Host("a-b", "10.0.7.1", 4096), Host("a-bc", "10.0.7.2", 4096), Host("h" * 63, "10.0.7.3", 4096)],
+    "domain": [Host(f"h{n}.example.com", f"10.0.7.{n}", 4096) for n in (1, 2, 3)],
+    "bare": [Host(f"10.0.7.{n}", f"10.0.7.{n}", 4096) for n in (1, 2, 3)],
     "small": hosts(3, "s", 4, 512),
     "lean": hosts(3, "l", 5, 700),
     "unasked": hosts(3, "u", 6, None),
@@ -220,6 +229,30 @@ CASES = [
     Case("key-not-for-engine", "postgres", {"vhost": "x"}, "vhost", {"database": "x"}),
     Case("key-not-for-engine", "redis", {"ports": {"dist": 25672}}, "ports.dist", {"ports": {"sentinel": 26380}}),
     Case("identifier-unsafe", "postgres", {"database": "a;drop"}, "database", {"database": "a_drop"}),
+    Case("identifier-unsafe", "postgres", {"database": "d" * 57}, "database", {"database": "d" * 56}),
+    Case("identifier-unsafe", "postgres", {"app_user": "u" * 62}, "app_user", {"app_user": "u" * 61}),
+    Case("identifier-unsafe", "redis", {"app_user": "u" * 64}, "app_user", {"app_user": "u" * 63}),
+    Case(
+        "identifier-reserved",
+        "postgres",
+        {"app_user": "holdfast_monitor_b"},
+        "app_user",
+        {"app_user": "monitor_b"},
+    ),
+    Case(
+        "objects-derived-name",
+        "postgres",
+        {"app_user": "report_b", "objects": {"logins": [{"name": "report"}]}},
+        "app_user",
+        {"app_user": "report_c", "objects": {"logins": [{"name": "report"}]}},
+    ),
+    Case(
+        "objects-derived-name",
+        "postgres",
+        {"database": "shop_ro", "objects": {"databases": [{"name": "shop"}]}},
+        "database",
+        {"database": "shop_rw", "objects": {"databases": [{"name": "shop"}]}},
+    ),
     Case("identifier-unsafe", "rabbitmq", {"vhost": "a/b c"}, "vhost", {"vhost": "a-b.c"}),
     Case("identifier-unsafe", "redis", {"sentinel_name": "x y"}, "sentinel_name", {"sentinel_name": "x-y"}),
     Case("identifier-reserved", "postgres", {"app_user": "postgres"}, "app_user", {"app_user": "postgres_app"}),
@@ -281,6 +314,26 @@ CASES = [
     Case("members-too-many", "rabbitmq", {"members_group": "nine"}, "members_group", {}),
     Case("address-duplicate", "redis", {"members_group": "twins"}, "members_group", {}),
     Case("address-loopback", "redis", {"members_group": "selfish"}, "members_group", {}),
+    Case("member-name-unsafe", "postgres", {"members_group": "spaced"}, "members_group", {"members_group": "apart"}),
+    Case("member-name-unsafe", "postgres", {"members_group": "endless"}, "members_group", {"members_group": "apart"}),
+    Case(
+        "member-name-unsafe",
+        "postgres",
+        {"dcs": {"members_group": "spaced"}, "members_group": "other"},
+        "dcs.members_group",
+        {"dcs": {"members_group": "dcs"}},
+    ),
+    Case("member-slot-duplicate", "postgres", {"members_group": "slots"}, "members_group", {"members_group": "apart"}),
+    Case("member-slot-duplicate", "postgres", {"members_group": "cases"}, "members_group", {"members_group": "domain"}),
+    Case("address-not-ipv4", "postgres", {"members_group": "named"}, "members_group", {"members_group": "domain"}),
+    Case("address-not-ipv4", "postgres", {"members_group": "newer"}, "members_group", {"members_group": "bare"}),
+    Case(
+        "address-not-ipv4",
+        "postgres",
+        {"dcs": {"members_group": "named"}, "members_group": "other"},
+        "dcs.members_group",
+        {"dcs": {"members_group": "dcs"}},
+    ),
     Case(
         "members-shared",
         "redis",
@@ -708,6 +761,11 @@ def test_rule_is_silent_on_the_legal_choice(case: Case) -> None:
 def test_every_rule_has_a_case() -> None:
     assert {case.rule for case in CASES} | {"postgres-timers"} == set(RULES)
     assert len(RULES) >= 35
+
+
+def test_a_loopback_address_is_one_mistake() -> None:
+    case = Case("address-loopback", "postgres", {}, "members_group", {})
+    assert [item.rule for item in violations(case, {"members_group": "selfish"})] == ["address-loopback"]
 
 
 def test_patroni_timers_that_patroni_would_change_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,19 @@ def test_write_then_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize(("entries", "claimed_by", "left"), [(1, "/x", True), (0, "/x", False), (1, None, False)])
+def test_a_directory_of_somebody_keeps_its_attributes(
+    tmp_path: Path, entries: int, claimed_by: str | None, left: bool
+) -> None:
+    path = tmp_path / "d"
+    path.mkdir(mode=0o755)
+    for number in range(entries):
+        (path / str(number)).touch()
+    run = Run()
+    files.converge_directory(file_entry(path, mode="0700", claimed_by=claimed_by), run)
+    assert (mode(path), run.changed) == ((0o755, False) if left else (0o700, True))
+
+
 def test_check_mode_predicts_and_writes_nothing(tmp_path: Path) -> None:
     run = converge(tmp_path / "a", run=Run(check=True, want_diff=True))
     assert run.changed

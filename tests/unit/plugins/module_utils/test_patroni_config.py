@@ -50,15 +50,20 @@ def send(api: FakeApi, wanted: dict[str, Any], check: bool = False) -> tuple[flo
     return seconds, result
 
 
-def test_nothing_to_do_asks_no_server_and_sends_nothing() -> None:
-    api, result = FakeApi(), {"changed": False, "diff": []}
+def test_nothing_to_do_sends_nothing() -> None:
+    api = FakeApi()
+    seconds, result = send(api, parameters(max_connections="100", gone=None))
+    assert (seconds, api.sent, result["changed"]) == (0.0, [], False)
 
-    def never() -> dict[str, Setting]:
-        raise AssertionError("asked")
 
-    wanted = parameters(max_connections="100", gone=None)
-    assert patroni_config.send_difference(api, "db", wanted, never, result, False) == 0.0  # type: ignore[arg-type]
-    assert (api.sent, result["changed"]) == ([], False)
+@pytest.mark.parametrize("bad", [{"nonsense": 1}, {"max_connections": 999999}])
+def test_what_patroni_was_given_before_is_judged_too(bad: dict[str, Any]) -> None:
+    """The bootstrap gave it to Patroni, which keeps it and drops it: there is no difference to judge."""
+    api = FakeApi()
+    api.config["postgresql"]["parameters"].update(bad)
+    with pytest.raises(PatroniError, match=f"nothing was changed: {next(iter(bad))}"):
+        send(api, parameters(**bad))
+    assert api.sent == []
 
 
 def test_only_the_difference_is_sent_and_shown() -> None:

@@ -31,6 +31,36 @@ def test_where_patroni_may_start(data: host.DataDirectory, initialize: str | Non
     assert (blocker in found) if blocker else found == ""
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (OURS, "does not say whether they are of cluster db: refused. Bring the store back"),
+        (host.DataDirectory("/d", 1), "no PostgreSQL cluster"),
+        (host.DataDirectory("/d", 20, "7", "15"), "found a cluster of PostgreSQL 15"),
+    ],
+)
+def test_without_the_store_no_data_is_ours(data: host.DataDirectory, said: str) -> None:
+    assert said in host.unknown_owner(data, "17", "db", "refused")
+
+
+def test_what_the_watchdog_does(tmp_path: Path) -> None:
+    device, descriptors = tmp_path / "watchdog", tmp_path / "proc" / "7" / "fd"
+    descriptors.mkdir(parents=True)
+    (descriptors / "3").symlink_to("/dev/null")
+    group = device.parent.stat().st_gid
+
+    def state(pid: int = 7, of: int | None = group) -> str:
+        return host.watchdog_state(pid, of, device, tmp_path / "proc")
+
+    assert state() == "none"
+    device.touch(mode=0o600)
+    assert state() == "closed"
+    device.chmod(0o660)
+    assert (state(), state(0), state(8), state(of=group + 1), state(of=None)) == ("ready",) * 3 + ("closed",) * 2
+    (descriptors / "4").symlink_to(device)
+    assert (state(), state(8)) == ("active", "ready")
+
+
 def test_reading_a_data_directory(tmp_path: Path) -> None:
     assert host.read_data_directory(str(tmp_path / "none")).entries == 0
     assert host.read_data_directory(str(tmp_path)).entries == 0

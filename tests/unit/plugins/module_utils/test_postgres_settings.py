@@ -113,3 +113,25 @@ def test_connections_that_nobody_could_use() -> None:
     found = postgres_settings.problems({"max_connections": 40, "superuser_reserved_connections": 40}, KNOWN)
     assert found == ["max_connections: expected more than the 40 reserved ones, found 40"]
     assert postgres_settings.problems({"max_connections": 41, "superuser_reserved_connections": 40}, KNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (
+            {"max_connections": 24},
+            ["max_connections: expected at least 25, below which Patroni takes its default, found 24"],
+        ),
+        (
+            {"MAX_WAL_SENDERS": "1"},
+            ["max_wal_senders: expected at least 3, below which Patroni takes its default, found '1'"],
+        ),
+        (
+            {"max_connections": 30, "superuser_reserved_connections": 30},
+            ["max_connections: expected more than the 30 reserved ones, found 30"],
+        ),
+        ({"max_connections": 100, "work_mem": "4MB", "nonsense": 1}, []),
+    ],
+)
+def test_what_needs_no_server_to_be_seen(parameters: dict[str, Any], said: list[str]) -> None:
+    assert postgres_settings.floor_problems(parameters) == said

@@ -77,6 +77,7 @@ def parameters(tmp_path: Path, **options: Any) -> dict[str, Any]:
         "directories": [],
         "files": [entry("early", "before_packages"), entry("late", "normal")],
         "absent": [],
+        "expect": [],
         "units": [],
         "_contents": pack_contents({str(tmp_path / "early"): b"e", str(tmp_path / "late"): b"l"}),
         "packages_ahead": [],
