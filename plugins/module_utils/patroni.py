@@ -137,6 +137,18 @@ def observe(
     return views
 
 
+def without_tags(views: Sequence[MemberView], tags: Mapping[str, Any]) -> list[str]:
+    """Return who does not list the given tags of itself, and what it lists: they were written after its last reload."""
+    missing = []
+    for view in views:
+        own = [item for item in view.listed if item.get("name") == view.name]
+        found = (own[0].get("tags") or {}) if own else {}
+        wrong = {tag: found.get(tag) for tag, value in tags.items() if found.get(tag) != value}
+        if view.error or wrong:
+            missing.append(f"{view.name}: {view.error or wrong}")
+    return missing
+
+
 @dataclass
 class Verdict:
     """What observed members add up to."""
