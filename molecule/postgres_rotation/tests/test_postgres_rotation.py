@@ -104,10 +104,9 @@ def held(hosts, name):
 
 
 def lets_in(hosts, user, password):
-    """Whether the consensus store lets a user in, seen by a tool that is not ours: what it may not read is not asked."""
+    """Whether the consensus store lets a user in, seen by a tool that is not ours."""
     pki = "/etc/holdfast/pki"
     files = f"--cacert {pki}/ca.crt --cert {pki}/host.crt --key {pki}/host.key"
-    # In the environment, as etcdctl's manual has it, not in the list of processes.
     command = (
         f"ETCDCTL_API=3 ETCDCTL_USER=%s etcdctl --endpoints https://lab2:2379 {files} get /service/orders-db/leader"
     )
