@@ -17,8 +17,10 @@ description:
   - With O(config), compares the dynamic configuration with it and sends the difference. Parameters that this host's
     server does not know, or whose value it would not take, are refused before anything is changed.
   - With O(objects), compares databases, roles, rights and partitions with what they should be, and converges them on
-    the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped, and of
-    rights only those of the public are taken away; what is there and not declared is reported as RV(drift).
+    the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped.
+    Taken away are only the rights of the public, and from a declared role or group what makes it more than a plain one,
+    C(SUPERUSER), C(CREATEDB), C(CREATEROLE), C(REPLICATION) and C(BYPASSRLS); RV(object_changes) names each. What is
+    there and not declared is reported as RV(drift).
   - Converges nothing on a cluster that is not healthy.
   - Where this host's unit does not run, says whether Patroni may start on what the data directory holds.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
