@@ -233,6 +233,16 @@ def same(current: Any, wanted: Any) -> bool:
     return str(current) == str(wanted)
 
 
+def undeclared_slots(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each permanent slot of the live configuration that is not declared (any more)."""
+    surplus = sorted(set(current.get("slots") or {}) - set(wanted.get("slots") or {}))
+    return [
+        f"replication slot {name} is in Patroni's configuration and not declared: it keeps WAL for nobody, up to"
+        f" max_slot_wal_keep_size; patronictl edit-config --set slots.{name}=null drops it"
+        for name in surplus
+    ]
+
+
 def config_patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return what to send so that every wanted key has its value; null removes, undeclared keys stay as they are."""
     patch: dict[str, Any] = {}

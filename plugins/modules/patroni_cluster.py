@@ -208,7 +208,7 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, undeclared_slots
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
     local_settings,
     send_difference,
@@ -272,6 +272,7 @@ def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: i
     if seconds:
         wait_for_notice(seconds)
         watch.look()
+    result["drift"] = [*result["drift"], *undeclared_slots(api.get("/config"), params["config"])]
 
 
 def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
@@ -285,7 +286,7 @@ def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: 
     if params["pooler"]:
         lookup = Login(params["pooler"], params["pooler_password"], settings=postgres_pooler.LOGIN_SETTINGS)
         changes += postgres_pooler.converge(params["port"], lookup, check, params["pooler_databases"])
-    result.update(object_changes=changes, drift=outcome.drift, objects_seen=True)
+    result.update(object_changes=changes, drift=[*result["drift"], *outcome.drift], objects_seen=True)
     if changes:
         result["changed"] = True
         after = "\n".join(changes) + "\n"
