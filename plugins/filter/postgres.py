@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -77,7 +77,34 @@ def postgres_rotatable(settings: Mapping[str, Any], monitor: str) -> dict[str, d
         item["secret"]: {"role": item["name"], "database": entered.get(item["name"], "")} for item in objects["logins"]
     }
     found["app"]["database"] = settings["database"]
-    return {**found, "monitor": {"role": monitor, "database": "postgres"}}
+    pooler = {"role": settings["pooler"]["lookup_user"], "database": "postgres"}
+    return {**found, "monitor": {"role": monitor, "database": "postgres"}, "pooler": pooler}
+
+
+def _pair(name: str, passwords: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a user of the consensus store and, where it has a password, its second one."""
+    first, second = passwords
+    if not first:
+        raise AnsibleFilterError(f"{name}: expected its password in the secrets file, found none: run site.yml")
+    users = [{"name": name, "password": first}, {"name": f"{name}_b", "password": second}]
+    return [user for user in users if user["password"]]
+
+
+def postgres_store_users(scope: str, patroni: Sequence[str], hook: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a scope's users of the consensus store and what they may do, from the passwords of both users of each.
+
+    A password is rotated by going from one user to the other; an empty second password stands for no second user.
+    """
+    prefix = f"/service/{scope}/"
+    reach = [{"access": "READWRITE", "prefix": prefix}]
+    look = [{"access": "READ", "prefix": prefix}, {"access": "WRITE", "key": f"{prefix}leader"}]
+    mine = [{**user, "grants": reach} for user in _pair(f"patroni-{scope}", patroni)]
+    return mine + [{**user, "grants": look} for user in _pair(f"patroni-{scope}-release", hook)]
+
+
+def postgres_store_roots(passwords: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the users that are root of the consensus store, from the passwords of both."""
+    return _pair("root", passwords)
 
 
 class FilterModule:
@@ -90,6 +117,8 @@ class FilterModule:
             "scram_verifier": stable_verifier,
             "postgres_restart_plan": postgres_restart_plan,
             "postgres_rotatable": postgres_rotatable,
+            "postgres_store_roots": postgres_store_roots,
+            "postgres_store_users": postgres_store_users,
             "tls_endpoints": tls_endpoints,
             "without_nulls": without_nulls,
         }

@@ -146,6 +146,8 @@ RESERVED_USERS: dict[str, frozenset[str]] = {
                 "pgbouncer",
             ),
             *("holdfast_pooler", "holdfast_pooler_owner", "holdfast_pooler_admin"),
+            # Their second logins, for rotations.
+            *("holdfast_pooler_b", "holdfast_pooler_admin_b"),
         }
     ),
     "redis": frozenset({"default", "admin", "replica", "sentinel", "monitor", "peer"}),

@@ -99,7 +99,9 @@ def objects_name_reserved(view: View) -> Found:
     """A name that is taken."""
     entry = view.entry
     # Names of secrets of the service: the application's user's is called app.
-    secrets = {"pooler", "pooler-admin", "etcd", "etcd-release"} | ({"app"} if entry.app_user != "app" else set())
+    own = ("pooler", "pooler-admin", "etcd", "etcd-release")
+    secrets = {f"{name}{end}" for name in own for end in ("", "_b", "_active", "_previous")}
+    secrets |= {"app"} if entry.app_user != "app" else set()
     roles = RESERVED_USERS["postgres"] | secrets
     for key, kind, name, _length in _named(entry):
         taken = {"database": RESERVED_DATABASES, "login": roles, "group": roles}.get(kind, frozenset())

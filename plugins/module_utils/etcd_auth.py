@@ -65,6 +65,7 @@ class Converger:
         """Take a client whose user is root."""
         self.client, self.base, self.check = client, base, check
         self.done: list[str] = []
+        self.given: list[tuple[str, str]] = []
 
     def act(self, what: str, path: str, body: Mapping[str, Any]) -> None:
         """Note and, but for check mode, do."""
@@ -80,12 +81,14 @@ class Converger:
         """Converge one user, its password and its roles."""
         if name not in users:
             self.act(f"user {name} added", "/v3/auth/user/add", {"name": name, "password": password})
+            self.given.append((name, password))
             held: set[str] = set()
         else:
             held = set(self.client.post(self.base, "/v3/auth/user/get", {"name": name}).get("roles") or [])
             if not (enabled and self.knows(name, password)):
                 body = {"name": name, "password": password}
                 self.act(f"password of user {name} set", "/v3/auth/user/changepw", body)
+                self.given.append((name, password))
         for role in sorted(roles - held):
             self.act(f"role {role} given to user {name}", "/v3/auth/user/grant", {"user": name, "role": role})
         for role in sorted(held - roles):
@@ -98,6 +101,14 @@ class Converger:
             return probe.login(self.base)
         except LoginRefusedError:
             return False
+
+    def prove(self) -> None:
+        """Log in with every password that was set, so that only one that works is handed out."""
+        for name, password in [] if self.check else self.given:
+            if not self.knows(name, password):
+                raise EtcdError(
+                    f"{self.base}: expected user {name} to log in with the password just set, found refused"
+                )
 
     def role(self, name: str, grants: Sequence[Grant], roles: set[str]) -> None:
         """Converge one role's grants."""
@@ -116,23 +127,33 @@ class Converger:
             self.act(f"grant revoked from role {name}", "/v3/auth/role/revoke", body)
 
 
-def converge(client: EtcdClient, base: str, users: Sequence[Mapping[str, Any]], *, check: bool) -> list[str]:
-    """Converge root, the given users and their roles, and that the cluster asks for them. Return what was done.
+def converge(
+    client: EtcdClient,
+    base: str,
+    users: Sequence[Mapping[str, Any]],
+    roots: Sequence[Mapping[str, Any]] = (),
+    *,
+    check: bool,
+) -> list[str]:
+    """Converge who is root, the given users and their roles, and that the cluster asks for them. Return what was done.
 
     Users that are not given stay as they are: several services may share a cluster. Raises EtcdError.
     """
-    if client.user != ROOT:
-        raise EtcdError(f"{base}: expected to come as {ROOT}, found {client.user or 'nobody'}")
+    masters = {client.user: client.password, **{str(item["name"]): str(item["password"]) for item in roots}}
+    if ROOT not in masters:  # etcd asks for users only once it has one of that name
+        raise EtcdError(f"{base}: expected {ROOT} among those who are root, found {', '.join(masters) or 'nobody'}")
     enabled = client.login(base)
     work = Converger(client, base, check)
     known_users, known_roles = work.names("user"), work.names("role")
-    if not enabled:
-        if ROOT not in known_roles:
-            work.act(f"role {ROOT} added", "/v3/auth/role/add", {"name": ROOT})
-        work.user(ROOT, client.password, {ROOT}, known_users, enabled=False)
+    if not enabled and ROOT not in known_roles:
+        work.act(f"role {ROOT} added", "/v3/auth/role/add", {"name": ROOT})
+    for name, password in masters.items():
+        if not enabled or name != client.user:
+            work.user(name, password, {ROOT}, known_users, enabled=enabled)
     for user in users:
         work.role(user["name"], [Grant.wanted(grant) for grant in user["grants"]], known_roles)
         work.user(user["name"], user["password"], {user["name"]}, known_users, enabled=enabled)
     if not enabled:
         work.act("authentication enabled", "/v3/auth/enable", {})
+    work.prove()
     return work.done

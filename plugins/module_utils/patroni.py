@@ -137,6 +137,18 @@ def observe(
     return views
 
 
+def without_tags(views: Sequence[MemberView], tags: Mapping[str, Any]) -> list[str]:
+    """Return who does not list the given tags of itself, and what it lists: they were written after its last reload."""
+    missing = []
+    for view in views:
+        own = [item for item in view.listed if item.get("name") == view.name]
+        found = (own[0].get("tags") or {}) if own else {}
+        wrong = {tag: found.get(tag) for tag, value in tags.items() if found.get(tag) != value}
+        if view.error or wrong:
+            missing.append(f"{view.name}: {view.error or wrong}")
+    return missing
+
+
 @dataclass
 class Verdict:
     """What observed members add up to."""
@@ -221,6 +233,16 @@ def same(current: Any, wanted: Any) -> bool:
     if isinstance(current, (dict, list)) or isinstance(wanted, (dict, list)):
         return bool(current == wanted)
     return str(current) == str(wanted)
+
+
+def undeclared_slots(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each permanent slot of the live configuration that is not declared (any more)."""
+    surplus = sorted(set(current.get("slots") or {}) - set(wanted.get("slots") or {}))
+    return [
+        f"replication slot {name} is in Patroni's configuration and not declared: it keeps WAL for nobody, up to"
+        f" max_slot_wal_keep_size; patronictl edit-config --set slots.{name}=null drops it"
+        for name in surplus
+    ]
 
 
 def config_patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

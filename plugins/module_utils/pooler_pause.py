@@ -33,6 +33,8 @@ Connect = Callable[[Mapping[str, Any], str], Any]
 POLL = 0.02
 # Commands and sessions that end by themselves need no more than this.
 COMMAND = 5.0
+# As long as a command that was sent may be on its way, before the poolers are resumed for the second time.
+LATE = 0.3
 
 
 @dataclass
@@ -62,6 +64,15 @@ def together(jobs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str,
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return dict(found)
+
+
+def _take_back(session: Any, database: str) -> None:
+    """Resume a database, which somebody else may have done already."""
+    try:
+        session.run(f"RESUME {quoted(database)}")
+    except PoolerError as error:
+        if "is not paused" not in str(error):
+            raise
 
 
 @dataclass
@@ -124,14 +135,19 @@ class Poolers:
 
     def pause(self, seconds: float) -> None:
         """Pause everything on every member at the same time; where that takes too long, resume and raise."""
+        cancelled = threading.Event()
         wanted = {
-            f"{member['name']} {database}": partial(self._pause_one, member, database)
+            f"{member['name']} {database}": partial(self._pause_one, member, database, cancelled)
             for member in self.members
             for database in self.databases
         }
         missed = {name: outcome.error for name, outcome in together(wanted, seconds).items() if not outcome.done}
         if missed:
+            cancelled.set()
             holders = self._holders()
+            self.resume()
+            # A command that was on its way arrives by then; one that is not sent yet never is.
+            time.sleep(LATE)
             left = self.resume()
             raise PoolerError(
                 f"expected all poolers to pause within {seconds:g} s, found"
@@ -140,11 +156,15 @@ class Poolers:
                 " nothing was moved. Let long transactions end, then run again"
             )
 
-    def _pause_one(self, member: Mapping[str, Any], database: str) -> None:
+    def _pause_one(self, member: Mapping[str, Any], database: str, cancelled: threading.Event) -> None:
+        """Pause one database; a pause that is called off meanwhile is not begun, or is taken back."""
         # A pause answers when it is complete, so each has a session of its own; the consoles stay free to resume.
         session = self.connect(member, ADMIN_DATABASE)
         try:
-            session.run(f"PAUSE {quoted(database)}")
+            if not cancelled.is_set():
+                session.run(f"PAUSE {quoted(database)}")
+                if cancelled.is_set():
+                    _take_back(session, database)
         finally:
             session.close()
 

@@ -13,6 +13,7 @@ version_added: 0.1.0
 author: Holdfast maintainers (@holdfast)
 description:
   - Every user gets a role of its own name with exactly the given grants. Users that are not given stay as they are.
+  - Every password that is set is proven by a login.
   - Switches authentication on once root and the given users exist. Never switches it off.
   - Asks the first member that answers. Changes go through the quorum.
 extends_documentation_fragment: [holdfast.stateful.host_tls]
@@ -35,10 +36,30 @@ options:
     description: Port for clients.
     type: int
     default: 2379
+  root_user:
+    description: As whom the module comes, one of those who are root.
+    type: str
+    default: root
   root_password:
-    description: Password of etcd's user root, also set when authentication is switched on.
+    description: Password of O(root_user), also set when authentication is switched on.
     type: str
     required: true
+  roots:
+    description:
+      - Who else is root. With two of them a password is rotated while the other works.
+      - Has to name C(root) where O(root_user) is another.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user.
+        type: str
+        required: true
+      password:
+        description: Its password.
+        type: str
+        required: true
   users:
     description: The users to ensure.
     type: list
@@ -150,7 +171,17 @@ def main() -> None:
                 "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
             },
             "client_port": {"type": "int", "default": 2379},
+            "root_user": {"type": "str", "default": ROOT},
             "root_password": {"type": "str", "required": True, "no_log": True},
+            "roots": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "users": {
                 "type": "list",
                 "elements": "dict",
@@ -167,9 +198,9 @@ def main() -> None:
     params = module.params
     try:
         context = Tls(params["ca"], params["cert"], params["key"]).context()
-        client = EtcdClient(context, 5.0, ROOT, params["root_password"])
+        client = EtcdClient(context, 5.0, params["root_user"], params["root_password"])
         base = answering(client, [url_of(member["address"], params["client_port"]) for member in params["members"]])
-        done = converge(client, base, params["users"], check=module.check_mode)
+        done = converge(client, base, params["users"], params["roots"], check=module.check_mode)
     except LoginRefusedError as error:
         module.fail_json(
             msg=f"etcd: {error}. The secrets file and the cluster disagree: put the old password back,"

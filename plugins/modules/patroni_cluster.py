@@ -18,8 +18,10 @@ description:
     server does not know, or whose value it would not take, are refused before anything is changed. Where there is no
     server yet, PostgreSQL's program reads them and says what it would not take, before a cluster is made with them.
   - With O(objects), compares databases, roles, rights and partitions with what they should be, and converges them on
-    the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped, and of
-    rights only those of the public are taken away; what is there and not declared is reported as RV(drift).
+    the member that leads, whichever that is. On the other members this part does nothing. Nothing is dropped.
+    Taken away are only the rights of the public, and from a declared role or group what makes it more than a plain one,
+    C(SUPERUSER), C(CREATEDB), C(CREATEROLE), C(REPLICATION) and C(BYPASSRLS); RV(object_changes) names each. What is
+    there and not declared is reported as RV(drift).
   - Converges nothing on a cluster that is not healthy.
   - Where this host's unit does not run, says whether Patroni may start on what the data directory holds.
 extends_documentation_fragment: [holdfast.stateful.host_tls, holdfast.stateful.patroni]
@@ -231,7 +233,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
 from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
-from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, undeclared_slots
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
     local_settings,
     parameters_of,
@@ -320,6 +322,7 @@ def converge_config(watch: Watch, result: dict, check: bool) -> None:  # type: i
     if seconds:
         wait_for_notice(seconds)
         watch.look()
+    result["drift"] = [*result["drift"], *undeclared_slots(api.get("/config"), params["config"])]
 
 
 def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: ignore[type-arg]
@@ -333,7 +336,7 @@ def converge_objects(watch: Watch, result: dict, check: bool) -> None:  # type: 
     if params["pooler"]:
         lookup = Login(params["pooler"], params["pooler_password"], settings=postgres_pooler.LOGIN_SETTINGS)
         changes += postgres_pooler.converge(params["port"], lookup, check, params["pooler_databases"])
-    result.update(object_changes=changes, drift=outcome.drift, objects_seen=True)
+    result.update(object_changes=changes, drift=[*result["drift"], *outcome.drift], objects_seen=True)
     if changes:
         result["changed"] = True
         after = "\n".join(changes) + "\n"

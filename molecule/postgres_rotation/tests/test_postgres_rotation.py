@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import threading
+import time
 
 import harness
 import psycopg
@@ -85,12 +88,62 @@ def rotate(*extra):
     return harness.run_playbook("rotate_postgres_passwords.yml", "-e", f"holdfast_service={SERVICE}", *extra)
 
 
+def held(hosts, name):
+    """What Holdfast's own logins are on a host, as their programs read it: names and passwords."""
+    host = hosts[name]
+    patroni = yaml.safe_load(host.file("/etc/patroni/config.yml").content_string)
+    hook = json.loads(host.file("/etc/patroni/release_leader_key.json").content_string)["etcd"]
+    known = dict(re.findall(r'^"(.+)" "(.+)"$', host.file("/etc/pgbouncer/userlist.txt").content_string, re.MULTILINE))
+    lookup = re.search(r"auth_user ?= ?(\w+)", host.file("/etc/pgbouncer/pgbouncer.ini").content_string).group(1)
+    return {
+        "patroni": (patroni["etcd3"]["username"], patroni["etcd3"]["password"]),
+        "hook": (hook["user"], hook["password"]),
+        "lookup": (lookup, known[lookup]),
+        "administrators": {user: secret for user, secret in known.items() if "admin" in user},
+    }
+
+
+def lets_in(hosts, user, password):
+    """Whether the consensus store lets a user in, seen by a tool that is not ours."""
+    pki = "/etc/holdfast/pki"
+    files = f"--cacert {pki}/ca.crt --cert {pki}/host.crt --key {pki}/host.key"
+    command = (
+        f"ETCDCTL_API=3 ETCDCTL_USER=%s etcdctl --endpoints https://lab2:2379 {files} get /service/orders-db/leader"
+    )
+    done = hosts["lab1"].run(command, f"{user}:{password}")
+    refused = "authentication failed" in done.stderr
+    assert refused or done.rc == 0, done.stderr
+    return not refused
+
+
+def complaints(hosts, since):
+    """Refused logins of the poolers and of Patroni, by what they themselves say; applications' are tried on purpose."""
+    words = {"pgbouncer": "login failed|authentication failed", "patroni": "AuthFailed|invalid user ID or password"}
+    found = []
+    for name, host in hosts.items():
+        for unit, expected in words.items():
+            said = host.run(f"journalctl --since=@{since:.0f} -u {unit} -o cat | grep -E '{expected}'").stdout
+            found += [f"{name}: {line}" for line in said.splitlines() if "orders_app" not in line]
+    return found
+
+
 @pytest.mark.parametrize("turn", ["to the second login", "and back to the first"])
 def test_passwords_rotate_under_load(turn, hosts):
     first = harness.target(SERVICE)
+    before, begin = {name: held(hosts, name) for name in NAMES}, time.time()
+    led = harness.status(SERVICE)[SERVICE]["leader"]
     old = load(first)
     done = rotate()
     assert done.code == 0, done.said
+    after = {name: held(hosts, name) for name in NAMES}
+    for name in NAMES:
+        for what in ("patroni", "hook", "lookup"):
+            assert after[name][what][0] != before[name][what][0], f"{name}: {what} goes to its other login"
+            assert after[name][what][1] != before[name][what][1], f"{name}: {what} has another password"
+        assert len(after[name]["administrators"]) == 2
+    for what in ("patroni", "hook"):
+        assert lets_in(hosts, *before["lab1"][what]), "both are valid until the end"
+        assert lets_in(hosts, *after["lab1"][what])
     assert first.password not in done.output
     second = harness.target(SERVICE)
     assert second.user != first.user
@@ -114,8 +167,38 @@ def test_passwords_rotate_under_load(turn, hosts):
     with connect(second) as leader:
         who = leader.execute("SELECT session_user, current_user").fetchone()
     assert who == (second.user, "orders_app"), "what the second login makes belongs to the role"
+    for what in ("patroni", "hook"):
+        assert not lets_in(hosts, *before["lab1"][what]), f"{what}: the old password is worth nothing"
+        assert lets_in(hosts, *after["lab1"][what])
+    ended = held(hosts, "lab1")["administrators"]
+    old_admins, new_admins = before["lab1"]["administrators"], after["lab1"]["administrators"]
+    assert sum(ended[user] != new_admins[user] for user in ended) == 1, "one administrator's password ended"
+    assert set(old_admins) <= set(ended)
+    assert complaints(hosts, begin) == []
+    assert harness.status(SERVICE)[SERVICE]["leader"] == led, "the store was never lost"
     print(f"passwords {turn}, the new login: {finish(*new)}")
     assert rotate("-e", "finish=true").changed == []
+
+
+def test_a_rotation_of_the_store_that_was_aborted_is_completed(hosts):
+    """The file hands the other user out and one member does not take it: what an abort after the hand-out leaves."""
+    before = held(hosts, "lab3")["patroni"]
+    hosts["lab3"].check_output("mount --bind /etc/patroni /etc/patroni && mount -o remount,ro,bind /etc/patroni")
+    try:
+        done = rotate("-e", "roles=etcd")
+        assert done.code != 0, "a member that can't take the new user stops the rotation"
+        early = rotate("-e", "roles=etcd", "-e", "finish=true")
+        assert early.code != 0, "the old user is not ended while a member has it"
+    finally:
+        hosts["lab3"].check_output("umount /etc/patroni")
+    assert held(hosts, "lab3")["patroni"] == before
+    assert lets_in(hosts, *before)
+    assert rotate("-e", "roles=etcd,etcd-root").code == 0
+    assert held(hosts, "lab3")["patroni"][0] != before[0]
+    assert rotate("-e", "roles=etcd,etcd-root", "-e", "finish=true").code == 0
+    assert not lets_in(hosts, *before)
+    done = harness.run_playbook("snapshot_etcd.yml", "-e", f"holdfast_service={SERVICE}")
+    assert done.code == 0, "who is root now may do what root does: " + done.said
 
 
 def test_patronis_own_roles_have_no_password_that_could_be_used(hosts):

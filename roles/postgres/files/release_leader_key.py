@@ -9,7 +9,8 @@ for up to `ttl` seconds (Patroni's floor is 20), and nobody is promoted before. 
 
 - Patroni died (SERVICE_RESULT), it was not stopped: an orderly stop is Patroni's own to finish;
 - PostgreSQL crashed as a primary, by what its control file says: it did not shut down;
-- no process of this data directory is left: a living postmaster is left alone, its orphans are killed first;
+- no process of this data directory is left, and none of the unit that could start one: a living postmaster is left
+  alone, its orphans, and those of Patroni, are killed first; it is looked at again right before the key is deleted;
 - automatic failover is not paused, and another member could take over, in synchronous mode a synchronous one;
 - the key still holds this member's name, under the same lease and revision: compared and deleted in one transaction.
 
@@ -42,6 +43,9 @@ SETTLE_SECONDS = 0.5
 LEFTOVER_SECONDS = 1.5
 REQUEST_SECONDS = 1.0
 INTERVAL = 0.02
+UNIT = "/patroni.service/"
+#: How the names begin of what runs, or starts, PostgreSQL in the unit: Patroni starts it through a Python of its own.
+STARTERS = ("postgres", "python", "patroni")
 #: pg_controldata's line, and what it says of a primary that runs or was killed.
 STATE, CRASHED = "Database cluster state:", "in production"
 RUNNING = ("running", "streaming", "in archive recovery")
@@ -51,10 +55,28 @@ class LeaveKeyError(Exception):
     """The reason why the key is left alone."""
 
 
-def processes_of(data_dir: str, proc: str = "/proc") -> dict[int, str]:
+def group_of(process: Path) -> str:
+    """Return the control group of a process of Patroni's unit, and "" for any other process."""
+    paths = [line.split(":", 2)[-1] + "/" for line in (process / "cgroup").read_text().splitlines()]
+    return next((path.partition(UNIT)[0] + UNIT for path in paths if UNIT in path), "")
+
+
+def own_group() -> str:
+    """Return the unit's control group, in which this program runs. Raises LeaveKeyError anywhere else."""
+    try:
+        group = group_of(Path("/proc/self"))
+    except OSError as error:
+        raise LeaveKeyError(f"/proc/self/cgroup can't be read: {error}") from error
+    if not group:
+        raise LeaveKeyError(f"expected to run in the control group of {UNIT.strip('/')}, found another")
+    return group
+
+
+def processes_of(data_dir: str, group: str = "", proc: str = "/proc") -> dict[int, str]:
     """Return the state letter (proc(5)) of each PostgreSQL process whose working directory is `data_dir`.
 
-    Raises LeaveKeyError when a process of this user can't be looked at.
+    And of each process of the control group that may be about to become one: a postmaster enters its directory a moment
+    after it was started. Raises LeaveKeyError when a process of this user can't be looked at.
     """
     try:
         wanted = Path(data_dir).stat()
@@ -69,7 +91,12 @@ def processes_of(data_dir: str, proc: str = "/proc") -> dict[int, str]:
                 continue
             command, _parenthesis, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
             state = rest.split()[0]
-            if command != "postgres" or state in "ZX":  # Z and X have ended, their parent has not yet looked
+            if state in "ZX":  # they have ended, their parent has not yet looked
+                continue
+            if group and command.startswith(STARTERS) and group_of(entry) == group:
+                found[int(entry.name)] = state
+                continue
+            if command != "postgres":
                 continue
             here = (entry / "cwd").stat()
         except (FileNotFoundError, ProcessLookupError):
@@ -91,13 +118,15 @@ def postmaster_of(data_dir: str) -> int | None:
         raise LeaveKeyError(f"{data_dir}/postmaster.pid can't be read: {error}") from error
 
 
-def prove_dead(data_dir: str) -> None:
+def prove_dead(data_dir: str, group: str = "") -> None:
     """Return once no process of the data directory is left, having killed the orphans of a dead postmaster.
+
+    Also those of a dead Patroni in the control group: one that was about to start PostgreSQL would do so later.
 
     Raises LeaveKeyError when the postmaster lives on, or something outlives SIGKILL.
     """
     until = time.monotonic() + SETTLE_SECONDS
-    while (left := processes_of(data_dir)) and postmaster_of(data_dir) in left:
+    while (left := processes_of(data_dir, group)) and postmaster_of(data_dir) in left:
         if time.monotonic() > until:
             raise LeaveKeyError("PostgreSQL lives on; Patroni finds it again when it restarts")
         time.sleep(INTERVAL)
@@ -109,7 +138,8 @@ def prove_dead(data_dir: str) -> None:
         if time.monotonic() > until:
             raise LeaveKeyError(f"processes {sorted(left)} of {data_dir} outlive SIGKILL")
         time.sleep(INTERVAL)
-        left = processes_of(data_dir)
+        # Twice nothing: what was forked between two looks is seen by the second.
+        left = processes_of(data_dir, group) or processes_of(data_dir, group)
 
 
 def prove_crashed(data_dir: str, bin_dir: str) -> None:
@@ -222,11 +252,14 @@ def release(config: Mapping[str, Any]) -> str:
     result = os.environ.get("SERVICE_RESULT")  # systemd sets it for ExecStopPost= only
     if result is not None and result not in DIED:
         raise LeaveKeyError(f"Patroni was stopped, it did not die (SERVICE_RESULT={result})")
-    prove_dead(config["data_dir"])
+    group = own_group()
+    prove_dead(config["data_dir"], group)
     prove_crashed(config["data_dir"], config["bin_dir"])
     prefix = f"{config['namespace'].rstrip('/')}/{config['scope']}/"
     etcd = Etcd(config["etcd"])
     leader = judge(etcd.prefix(prefix), config["name"])
+    if started := processes_of(config["data_dir"], group):
+        raise LeaveKeyError(f"processes {sorted(started)} came meanwhile that may be PostgreSQL")
     if not etcd.delete_unchanged(prefix + "leader", leader):
         raise LeaveKeyError("the leader key changed in the meantime")
     return f"PostgreSQL is dead, the leader key of {config['name']} is released"

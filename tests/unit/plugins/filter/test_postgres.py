@@ -81,10 +81,33 @@ def test_every_role_that_has_a_password_is_rotated() -> None:
         {"name": "eve", "secret": "eve"},
     ]
     hba = [{"user": "bob", "database": "one"}, {"user": "bob", "database": "two"}]
-    found = FILTERS["postgres_rotatable"]({"database": "orders", "objects": {"logins": logins, "hba": hba}}, "m")
+    settings = {"database": "orders", "objects": {"logins": logins, "hba": hba}, "pooler": {"lookup_user": "look"}}
+    found = FILTERS["postgres_rotatable"](settings, "m")
     assert found == {
         "app": {"role": "orders_app", "database": "orders"},
         "bob": {"role": "bob", "database": "one"},
         "eve": {"role": "eve", "database": ""},
         "monitor": {"role": "m", "database": "postgres"},
+        "pooler": {"role": "look", "database": "postgres"},
     }
+
+
+def test_a_user_of_the_store_has_a_second_one_with_the_same_grants_once_it_has_a_password() -> None:
+    found = FILTERS["postgres_store_users"]("db", ["p1", ""], ["h1", "h2"])
+    assert [(user["name"], user["password"]) for user in found] == [
+        ("patroni-db", "p1"),
+        ("patroni-db-release", "h1"),
+        ("patroni-db-release_b", "h2"),
+    ]
+    assert found[0]["grants"] == [{"access": "READWRITE", "prefix": "/service/db/"}]
+    assert found[1]["grants"] == found[2]["grants"]
+    assert {"access": "WRITE", "key": "/service/db/leader"} in found[1]["grants"]
+    assert FILTERS["postgres_store_roots"](["r1", "r2"]) == [
+        {"name": "root", "password": "r1"},
+        {"name": "root_b", "password": "r2"},
+    ]
+
+
+def test_a_store_user_without_its_first_password_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"patroni-db: expected its password .* found none"):
+        FILTERS["postgres_store_users"]("db", ["", "p2"], ["h1", ""])

@@ -52,6 +52,7 @@ class Store(EtcdClient):
         self.user, self.password, self.tokens = "root", "root-password", {}
         self.enabled, self.users, self.roles = enabled, dict(users), dict(roles)
         self.asked: list[str] = []
+        self.deaf = False
         self.opener, self.timeout = self, 1.0  # type: ignore[assignment]  # `like` carries the store along
 
     def login(self, base: str) -> bool:
@@ -64,10 +65,13 @@ class Store(EtcdClient):
         if path.endswith("/list"):
             return {"users": list(self.users), "roles": list(self.roles)}
         if path.endswith("user/get"):
-            return {"roles": [asked["name"]]}
+            return {"roles": [asked["name"].replace("root_b", "root")]}
         if path.endswith("role/get"):
             return {"perm": self.roles[asked["role"]]}
         self.asked.append(path.removeprefix("/v3/auth/"))
+        if path.endswith(("user/add", "user/changepw")) and not self.deaf:
+            self.users[asked["name"]] = asked["password"]
+        self.enabled = self.enabled or path.endswith("auth/enable")
         return {}
 
 
@@ -132,4 +136,31 @@ def test_only_root_may_try() -> None:
     store = Store(True, {}, {})
     store.user = "patroni-a"
     with pytest.raises(EtcdError, match="root"):
+        etcd_auth.converge(store, "b", USERS, check=False)
+
+
+def test_a_second_root_is_added_and_the_first_changed_by_either() -> None:
+    store = Store(True, {"root": "root-password", "patroni-a": "p"}, {"root": [], "patroni-a": [GRANTED]})
+    both = [{"name": "root", "password": "root-password"}, {"name": "root_b", "password": "second"}]
+    done = etcd_auth.converge(store, "b", USERS, both, check=False)
+    assert done == ["user root_b added", "role root given to user root_b"]
+    store.user, store.password, store.asked = "root_b", "second", []
+    both[0]["password"] = "renewed"
+    assert etcd_auth.converge(store, "b", USERS, both, check=False) == ["password of user root set"]
+    assert store.users["root"] == "renewed"
+
+
+def test_a_new_store_gets_both_roots_whoever_is_handed_out() -> None:
+    store = Store(False, {}, {})
+    store.user, store.password = "root_b", "second"
+    both = [{"name": "root", "password": "first"}, {"name": "root_b", "password": "second"}]
+    etcd_auth.converge(store, "b", USERS, both, check=False)
+    assert (store.users["root"], store.users["root_b"]) == ("first", "second")
+    assert store.asked[-1] == "enable"
+
+
+def test_a_password_that_was_set_is_proven() -> None:
+    store = Store(True, {"root": "root-password", "patroni-a": "old"}, {"root": [], "patroni-a": [GRANTED]})
+    store.deaf = True
+    with pytest.raises(EtcdError, match="expected user patroni-a to log in with the password just set"):
         etcd_auth.converge(store, "b", USERS, check=False)

@@ -237,3 +237,28 @@ def test_a_member_that_is_about_to_leave_is_no_problem() -> None:
         view.cluster["members"].append({"name": "old", "role": "replica", "state": "stopped", "timeline": 1})
     assert patroni.judge(seen, "db", 1).problems == ["old: a member of the cluster that is not declared"]
     assert patroni.judge(seen, "db", 1, ["old"]).healthy
+
+
+def test_a_slot_of_a_site_that_was_taken_out_is_reported() -> None:
+    live = {"slots": {"site_b": {"type": "physical"}, "old_site": {"type": "physical"}}}
+    found = patroni.undeclared_slots(live, {"slots": {"site_b": {"type": "physical"}}})
+    assert len(found) == 1
+    assert "old_site is in Patroni's configuration and not declared" in found[0]
+    assert "--set slots.old_site=null" in found[0]
+    assert patroni.undeclared_slots({"slots": None}, {}) == []
+
+
+def test_tags_are_missing_until_each_member_lists_them_of_itself() -> None:
+    seen = views()
+    for view in seen:
+        for item in view.cluster["members"]:
+            item["tags"] = {"store_login": "b", "nosync": True}
+    assert patroni.without_tags(seen, {"store_login": "b"}) == []
+    seen[1].cluster["members"][1]["tags"] = {"store_login": "a"}
+    del seen[2].cluster["members"][2]["tags"]
+    seen.append(patroni.MemberView("d", "no answer"))
+    assert patroni.without_tags(seen, {"store_login": "b"}) == [
+        "b: {'store_login': 'a'}",
+        "c: {'store_login': None}",
+        "d: no answer",
+    ]

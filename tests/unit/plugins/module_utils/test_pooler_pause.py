@@ -129,6 +129,43 @@ def test_an_open_transaction_calls_it_off_and_is_named(lab: Lab) -> None:
     assert lab.paused() == set()
 
 
+def test_a_session_that_comes_too_late_pauses_nothing(lab: Lab) -> None:
+    connected = threading.Event()
+
+    def slow(member: Mapping[str, Any], database: str) -> Session:
+        if member["name"] == "h2":
+            connected.wait(0.6)
+        return lab.connect(member, database)
+
+    lab.poolers.connect = slow
+    with pytest.raises(PoolerError, match="h2 orders: no answer in time"):
+        lab.poolers.pause(0.2)
+    time.sleep(0.8)
+    assert lab.paused() == set()
+    assert not [line for line in lab.members["h2"].log if line.startswith("PAUSE")]
+
+
+@pytest.mark.parametrize(("seconds", "hangs"), [(0.9, False), (0.35, True)], ids=["answered", "never answered"])
+def test_a_pause_that_arrives_after_the_resume_is_taken_back(lab: Lab, seconds: float, hangs: bool) -> None:
+    class Late(Session):
+        def run(self, command: str) -> list[dict[str, Any]]:
+            if command.startswith("PAUSE"):
+                threading.Event().wait(seconds)  # on its way while the others are resumed
+            return super().run(command)
+
+    def late(member: Mapping[str, Any], database: str) -> Session:
+        made = lab.connect(member, database)
+        return Late(made.member, made.where) if member["name"] == "h2" else made
+
+    lab.poolers.connect = late
+    if hangs:
+        lab.members["h2"].hangs.add("orders")
+    with pytest.raises(PoolerError, match="The poolers were resumed; nothing was moved"):
+        lab.poolers.pause(0.2)
+    time.sleep(0.3 if hangs else 0.8)
+    assert lab.paused() == set()
+
+
 def test_a_pooler_that_goes_away_while_it_is_paused_is_left_to_its_dead_man(lab: Lab) -> None:
     lab.poolers.pause(1)
     lab.members["h1"].away = True

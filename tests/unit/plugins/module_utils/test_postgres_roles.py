@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_roles as roles
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, scram_verifier
+from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import (
+    PLAIN,
+    ObjectsError,
+    scram_verifier,
+)
+from ansible_collections.holdfast.stateful.plugins.modules import patroni_cluster
 
 SALT = b"0123456789abcdef"
 GROUPS = (roles.Group("db_read"), roles.Group("db_write", ("db_read",)))
@@ -98,3 +103,9 @@ def test_what_is_not_declared_is_reported_and_never_changed() -> None:
         "role tenant has a setting work_mem, which is not declared",
         "role tenant acts as boss in other, which is not declared",
     ]
+
+
+def test_what_is_taken_from_a_declared_role_is_documented() -> None:
+    text = patroni_cluster.DOCUMENTATION
+    missing = [word for word in PLAIN.split() if f"C({word.removeprefix('NO')})" not in text]
+    assert missing == []

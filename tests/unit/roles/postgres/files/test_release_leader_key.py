@@ -159,6 +159,83 @@ def test_orphans_of_a_dead_postmaster_are_killed_and_others_are_not(
     assert hook.processes_of(str(data_dir)) == {}
 
 
+def process(proc: Path, number: int, command: str, group: str, cwd: Path) -> None:
+    """Write what the kernel tells of a process."""
+    entry = proc / str(number)
+    entry.mkdir(parents=True)
+    (entry / "stat").write_text(f"{number} ({command}) S 1 1")
+    (entry / "cgroup").write_text(f"1:name=systemd:/lab1\n0::{group}\n")
+    (entry / "cwd").symlink_to(cwd)
+
+
+def test_what_may_still_become_postgresql_is_one_of_its_processes(tmp_path: Path, data_dir: Path) -> None:
+    proc, unit = tmp_path / "proc", "/system.slice/patroni.service"
+    process(proc, 11, "python3", unit, tmp_path)
+    process(proc, 12, "postgres", unit, tmp_path)  # has not entered its directory yet
+    process(proc, 13, "patroni", f"{unit}/.control", tmp_path)
+    process(proc, 14, "pgbackrest", unit, tmp_path)
+    process(proc, 15, "python3", "/system.slice/cron.service", tmp_path)
+    process(proc, 16, "postgres", "/system.slice/other.service", tmp_path)
+    process(proc, 17, "postgres", "/system.slice/other.service", data_dir)
+    assert sorted(hook.processes_of(str(data_dir), f"{unit}/", str(proc))) == [11, 12, 13, 17]
+    assert sorted(hook.processes_of(str(data_dir), "", str(proc))) == [17]
+
+
+def test_an_orphan_of_patroni_that_would_start_postgresql_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data_dir: Path
+) -> None:
+    program = tmp_path / "python3-starter"
+    shutil.copy(shutil.which("sleep") or "", program)
+    orphan = subprocess.Popen([program, "60"])
+    monkeypatch.setattr(hook, "group_of", lambda entry: "unit" if entry.name == str(orphan.pid) else "")
+    try:
+        hook.prove_dead(str(data_dir), "unit")
+        assert orphan.wait(1) == -signal.SIGKILL
+    finally:
+        orphan.kill()
+
+
+def test_what_starts_after_the_proof_keeps_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deleted = []
+
+    class Store:
+        def __init__(self, _settings: Any) -> None:
+            pass
+
+        def prefix(self, _prefix: str) -> dict[str, dict[str, Any]]:
+            return keys()
+
+        def delete_unchanged(self, key: str, _item: Any) -> bool:
+            deleted.append(key)
+            return True
+
+    config = {
+        "data_dir": str(tmp_path),
+        "bin_dir": "",
+        "namespace": "/service/",
+        "scope": "s",
+        "name": "h1",
+        "etcd": {},
+    }
+    monkeypatch.delenv("SERVICE_RESULT", raising=False)
+    monkeypatch.setattr(hook, "Etcd", Store)
+    monkeypatch.setattr(hook, "own_group", lambda: "unit")
+    monkeypatch.setattr(hook, "prove_dead", lambda *_known: None)
+    monkeypatch.setattr(hook, "prove_crashed", lambda *_known: None)
+    monkeypatch.setattr(hook, "processes_of", lambda *_known: {77: "S"})
+    with pytest.raises(hook.LeaveKeyError, match=r"processes \[77\] came meanwhile"):
+        hook.release(config)
+    assert deleted == []
+    monkeypatch.setattr(hook, "processes_of", lambda *_known: {})
+    assert "is released" in hook.release(config)
+    assert deleted == ["/service/s/leader"]
+
+
+def test_outside_of_the_unit_the_key_is_left_alone() -> None:
+    with pytest.raises(hook.LeaveKeyError, match=r"control group of patroni\.service"):
+        hook.own_group()
+
+
 def test_a_program_of_another_name_is_no_postgresql(data_dir: Path) -> None:
     with subprocess.Popen(["sleep", "60"], cwd=data_dir) as shell:
         hook.prove_dead(str(data_dir))
