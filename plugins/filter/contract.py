@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,6 +91,18 @@ def local_names(contracts: Any, host: str) -> list[dict[str, str]]:
     ]
 
 
+def cluster_lines(contracts: Any, host: str) -> list[dict[str, str]]:
+    """Return the lines by which the configuration on a host is that of its clusters: in which file, and which line."""
+    found = []
+    for service, contract in sorted(_checked(contracts, "cluster_lines").items()):
+        if contract["engine"] == "postgres" and host in _names(_dcs(contract)):
+            found.append({"path": "/etc/etcd/etcd.env", "line": f"ETCD_DATA_DIR=/var/lib/etcd/{service}"})
+        if contract["engine"] == "postgres" and host in _names(contract["members"]):
+            scope = json.dumps(contract["settings"]["scope"])
+            found.append({"path": "/etc/patroni/config.yml", "line": f"scope: {scope}"})
+    return found
+
+
 def also_from(rules: list[dict[str, Any]], addresses: list[str]) -> list[dict[str, Any]]:
     """Return firewall rules that let some more addresses in: those of members that are about to leave."""
     return [{**rule, "sources": sorted({*rule["sources"], *addresses})} for rule in rules]
@@ -114,6 +127,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "also_from": also_from,
+            "cluster_lines": cluster_lines,
             "clusters_elsewhere": clusters_elsewhere,
             "services_on_host": services_on_host,
             "engine_services": engine_services,

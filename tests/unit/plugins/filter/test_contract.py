@@ -10,6 +10,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.filter.contract import (
     FilterModule,
+    cluster_lines,
     clusters_elsewhere,
     engine_services,
     firewall_rules,
@@ -70,6 +71,14 @@ def test_a_member_reaches_its_own_service_by_names_of_its_own() -> None:
     assert local_names(with_entry, "b") == []
 
 
+def test_a_host_is_known_by_the_files_of_its_clusters() -> None:
+    contract = CONTRACTS["orders-db"]
+    contracts = {**CONTRACTS, "orders-db": {**contract, "settings": {**contract["settings"], "scope": "orders-db"}}}
+    store = {"path": "/etc/etcd/etcd.env", "line": "ETCD_DATA_DIR=/var/lib/etcd/orders-db"}
+    scope = {"path": "/etc/patroni/config.yml", "line": 'scope: "orders-db"'}
+    assert [cluster_lines(contracts, host) for host in "abcd"] == [[scope], [], [scope], [store]]
+
+
 def test_a_host_that_leaves_one_cluster_is_seen_in_others() -> None:
     other = {**CONTRACTS["orders-db"], "members": [member("x", 8)], "settings": {"etcd": {"members": [member("y", 9)]}}}
     contracts = {**CONTRACTS, "bills-db": other, "shared-db": {**CONTRACTS["orders-db"], "members": [member("z", 7)]}}
@@ -119,6 +128,7 @@ def test_anything_but_contracts_is_refused(bad: Any) -> None:
 def test_every_filter_is_registered() -> None:
     assert set(FilterModule().filters()) == {
         "also_from",
+        "cluster_lines",
         "clusters_elsewhere",
         "services_on_host",
         "engine_services",
