@@ -39,6 +39,16 @@ def _followers(contract: Mapping[str, Any]) -> set[str]:
     return {str(member["address"]) for site in sites for member in site["members"]}
 
 
+def _virtual(contract: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a service declares of a virtual address; empty where it has none."""
+    return dict(contract.get("settings", {}).get("virtual_address", {}))
+
+
+def _own_address(contract: Mapping[str, Any], host: str) -> str:
+    """Return the address of a host as a member of a service, or "" where it is none."""
+    return next((str(member["address"]) for member in contract["members"] if member["name"] == host), "")
+
+
 def services_on_host(contracts: Any, host: str) -> dict[str, str]:
     """Return which service of each engine the host is a member of."""
     checked = _checked(contracts, "services_on_host")
@@ -78,7 +88,45 @@ def firewall_rules(contracts: Any, host: str) -> list[dict[str, Any]]:
             rule["sources"] = sorted({*rule["sources"], *sources})
             comment = f"{service}: {endpoint['name']}"
             rule["comment"] = ", ".join(text for text in (rule["comment"], comment) if text)
+        if host in _names(members) and _virtual(contract):
+            addresses = sorted(str(member["address"]) for member in members)
+            rules[(0, "vrrp")] = {"protocol": "vrrp", "sources": addresses, "comment": f"{service}: virtual address"}
     return [rules[key] for key in sorted(rules)]
+
+
+def firewall_redirects(contracts: Any, host: str) -> list[dict[str, Any]]:
+    """Return the ports of virtual addresses that lead to listeners on the host's own address, sorted by port."""
+    found = []
+    for service, contract in sorted(_checked(contracts, "firewall_redirects").items()):
+        virtual, own = _virtual(contract), _own_address(contract, host)
+        if not virtual or not own:
+            continue
+        for endpoint in contract["endpoints"]:
+            if endpoint["source"] == "clients":
+                comment = f"{service}: {endpoint['name']}"
+                found.append({"address": virtual["address"], "port": endpoint["port"], "to": own, "comment": comment})
+    return sorted(found, key=lambda item: int(item["port"]))
+
+
+def certificate_names(contracts: Any, host: str) -> dict[str, list[str]]:
+    """Return what the host's certificate carries beside its own name: names and addresses of its services' entries."""
+    names = [item["name"] for item in local_names(contracts, host)]
+    addresses: list[str] = []
+    for _service, contract in sorted(_checked(contracts, "certificate_names").items()):
+        virtual, own = _virtual(contract), _own_address(contract, host)
+        addresses += [own] if own else []
+        if own and virtual:
+            addresses.append(str(virtual["address"]))
+            names += [str(virtual["name"])] if virtual["name"] else []
+    return {"names": names, "addresses": list(dict.fromkeys(addresses))}
+
+
+def virtual_address(contracts: Any, host: str) -> dict[str, Any]:
+    """Return the virtual address of the PostgreSQL service that the host is a member of; empty where there is none."""
+    for contract in _checked(contracts, "virtual_address").values():
+        if host in _names(contract["members"]) and _virtual(contract):
+            return dict(_virtual(contract))
+    return {}
 
 
 def local_names(contracts: Any, host: str) -> list[dict[str, str]]:
@@ -132,5 +180,8 @@ class FilterModule:
             "services_on_host": services_on_host,
             "engine_services": engine_services,
             "firewall_rules": firewall_rules,
+            "firewall_redirects": firewall_redirects,
+            "certificate_names": certificate_names,
+            "virtual_address": virtual_address,
             "local_names": local_names,
         }

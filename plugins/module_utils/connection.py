@@ -25,10 +25,13 @@ def connection_of(contract: dict[str, Any], ca_file: str) -> dict[str, Any]:
     is_redis = engine == "redis"
     pooler = settings["pooler"] if engine == "postgres" else {}
     port = client_port(contract)
+    # Where one address stands for all members, clients need to know no other.
+    virtual = settings.get("virtual_address")
+    entries = [virtual["address"]] if virtual else members
     return {
         "service": contract["service"],
         "engine": engine,
-        "hosts": [{"host": address, "port": port} for address in members],
+        "hosts": [{"host": address, "port": port} for address in entries],
         "sentinels": [{"host": address, "port": settings["sentinel_port"]} for address in members] if is_redis else [],
         "sentinel_name": settings["sentinel_name"] if is_redis else None,
         "database": settings["database"] if engine == "postgres" else None,

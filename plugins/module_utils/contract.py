@@ -20,6 +20,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils import (
     contract_rules_objects,
     contract_rules_version,
     contract_standby,
+    contract_virtual,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_data import BACKUPS, PROFILES
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_placement import endpoints, place
@@ -59,6 +60,7 @@ RULE_MODULES = (
     contract_postgres,
     contract_redis,
     contract_standby,
+    contract_virtual,
 )
 
 

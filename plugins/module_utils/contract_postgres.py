@@ -13,6 +13,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_postgre
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_registry import rule
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_standby import derive_standby
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types import Budget, Derived, Problem, View
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_virtual import derive_virtual_address
 
 MIB = 1024 * 1024
 
@@ -122,6 +123,7 @@ def derive(view: View) -> Derived:
     derive_pooler(view, out)
     derive_objects(view, out)
     derive_standby(view, out)
+    derive_virtual_address(view, out)
     members = [{"name": host.name, "address": host.address} for host in view.here.dcs]
     out.put("etcd", "store", entry.dcs_group, "the group of hosts that carries the consensus store names it")
     out.put("etcd", "client_port", entry.dcs_client_port, "where Patroni reaches etcd")

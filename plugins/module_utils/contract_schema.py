@@ -40,6 +40,7 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.contract_types i
     printable,
     show,
 )
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_virtual_types import virtual_address_of
 
 Spec = Mapping[str, Any]
 
@@ -264,4 +265,5 @@ def _entry(service: str, values: dict[str, Any], raw: Mapping[str, Any]) -> Entr
         objects=objects_of(values["objects"]),
         standby_of=site_of(values.get("standby_of")),
         standby_sites=sites_of(values["standby_sites"]),
+        virtual_address=virtual_address_of(service, values.get("virtual_address")),
     )

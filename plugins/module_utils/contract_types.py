@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_object_types import NO_OBJECTS, Objects
 from ansible_collections.holdfast.stateful.plugins.module_utils.contract_site_types import Site
+from ansible_collections.holdfast.stateful.plugins.module_utils.contract_virtual_types import VirtualAddress
 
 GIVEN_NOTHING: frozenset[str] = frozenset()
 
@@ -127,6 +128,7 @@ class Entry:
     objects: Objects = NO_OBJECTS
     standby_of: Site | None = None
     standby_sites: tuple[Site, ...] = ()
+    virtual_address: VirtualAddress | None = None
 
     @property
     def classes(self) -> frozenset[str]:

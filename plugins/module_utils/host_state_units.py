@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import UNIT_DIRECTORIES
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state import UNIT_DIRECTORIES, normalise_absent
 
 PROPERTIES = (
     "Id",
@@ -189,6 +189,16 @@ def decide_refresh(
     if is_stale(entry["reload_on"], last_change) or reload_failed:
         need.action = "reload"
         need.watched = entry["reload_on"]
+
+
+def split_going(entries: list[dict[str, Any]], absent: list[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Split units into those that are to be stopped and whose own file is to be removed, and all others."""
+    gone = {normalise_absent(entry)[0] for entry in absent}
+
+    def is_going(entry: dict[str, Any]) -> bool:
+        return entry["state"] == "stopped" and any(folder + entry["name"] in gone for folder in UNIT_DIRECTORIES)
+
+    return [entry for entry in entries if is_going(entry)], [entry for entry in entries if not is_going(entry)]
 
 
 def needs_daemon_reload(tables: list[dict[str, str]], changed: list[str]) -> bool:

@@ -14,7 +14,8 @@ author: Holdfast (@holdfast)
 description:
   - Compares everything a role keeps on a host with what it should be, and converges it. A run that has nothing to do
     costs one remote call, a run that installs packages costs three.
-  - The order is packages, O(absent), O(directories), O(files), O(units). Entries with C(stage) V(before_packages) come
+  - The order is packages, O(absent), O(directories), O(files), O(units). A unit that is to be stopped and whose own
+    file is in O(absent) is stopped before the file goes. Entries with C(stage) V(before_packages) come
     before the packages, and so does what O(absent) names below C(/etc/apt).
   - What needs a reload or a restart is observed (file time against unit time), not remembered by a handler, so a run
     that was killed between a write and a reload is completed by the next one.
@@ -332,7 +333,10 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_packa
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_policy import release
 from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_systemctl import Units, disable
-from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import secret_words
+from ansible_collections.holdfast.stateful.plugins.module_utils.host_state_units import (
+    secret_words,
+    split_going,
+)
 
 
 def main() -> None:
@@ -370,11 +374,14 @@ def converge(params: dict, run: Run) -> None:  # type: ignore[type-arg]  # sanit
     installed = install_missing(packages, run)
     if units := units_of_those_ahead(installed, params["packages"]):
         disable(units)
+    # A unit whose file is gone can't be told from one that never was.
+    going, staying = split_going(params["units"], params["absent"])
+    Units(going, set(), run).converge()
     for entry in params["absent"]:
         remove_path(entry, run)
     converge_paths(params, contents, "normal", run)
     secrets = [contents[entry["path"]] for entry in params["files"] if entry["secret"] and entry["path"] in contents]
-    Units(params["units"], secret_words(secrets), run).converge()
+    Units(staying if run.check else going + staying, secret_words(secrets), run).converge()
 
 
 if __name__ == "__main__":

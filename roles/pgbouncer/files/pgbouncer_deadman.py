@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 NAME = "holdfast-pgbouncer-deadman"
@@ -111,8 +112,8 @@ def look(cursor: Any, clock: Clock, tells: bool = True) -> None:
             clock.active = True
 
 
-def watch(path: str, port: int, clock: Clock) -> None:
-    """Watch over one session until it ends."""
+def watch(path: str, port: int, clock: Clock, answered: str = "") -> None:
+    """Watch over one session until it ends; the time of the file `answered` says when the pooler last did."""
     import psycopg2  # type: ignore[import-untyped,unused-ignore]
 
     connection = psycopg2.connect(
@@ -125,6 +126,8 @@ def watch(path: str, port: int, clock: Clock) -> None:
         with connection.cursor() as cursor:
             while True:
                 look(cursor, clock, tells)
+                if answered:
+                    Path(answered).touch()
                 notify("READY=1\nWATCHDOG=1")
                 time.sleep(INTERVAL)
     finally:
@@ -137,11 +140,12 @@ def main() -> None:
     parser.add_argument("--socket", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--answered", default="", help="file whose time says when the pooler last answered")
     given = parser.parse_args()
     clock, last = Clock(given.seconds), ""
     while True:
         try:
-            watch(given.socket, given.port, clock)
+            watch(given.socket, given.port, clock, given.answered)
         except Exception as error:  # noqa: BLE001 - nothing may end the watch
             found = f"{type(error).__name__}: {str(error).strip()}"
             if found != last:

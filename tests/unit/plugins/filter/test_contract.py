@@ -10,12 +10,15 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.stateful.plugins.filter.contract import (
     FilterModule,
+    certificate_names,
     cluster_lines,
     clusters_elsewhere,
     engine_services,
+    firewall_redirects,
     firewall_rules,
     local_names,
     services_on_host,
+    virtual_address,
 )
 
 
@@ -114,12 +117,60 @@ def test_ports_of_the_consensus_store_open_where_it_runs_and_nowhere_else() -> N
     assert firewall_rules(CONTRACTS, "nowhere") == []
 
 
+MOVING = {"address": "10.0.0.100", "name": "orders.example"}
+HAPROXY = {"read_write_name": "orders-db-rw", "read_only_name": "orders-db-ro", "address": "127.0.0.2"}
+WITH_ADDRESS: dict[str, Any] = {
+    **CONTRACTS,
+    "orders-db": {
+        **CONTRACTS["orders-db"],
+        "settings": {**CONTRACTS["orders-db"]["settings"], "haproxy": HAPROXY, "virtual_address": MOVING},
+    },
+}
+
+
+def test_members_tell_each_other_who_holds_the_address_and_nobody_else_may() -> None:
+    rules = [rule for rule in firewall_rules(WITH_ADDRESS, "a") if rule["protocol"] == "vrrp"]
+    assert rules == [{"protocol": "vrrp", "sources": ["10.0.0.1", "10.0.0.3"], "comment": "orders-db: virtual address"}]
+    for host in ("b", "d", "nowhere"):
+        assert not [rule for rule in firewall_rules(WITH_ADDRESS, host) if rule["protocol"] == "vrrp"]
+
+
+def test_ports_for_clients_lead_from_the_address_to_each_members_own() -> None:
+    found = {"address": "10.0.0.100", "port": 5432, "to": "10.0.0.3", "comment": "orders-db: postgres"}
+    assert firewall_redirects(WITH_ADDRESS, "c") == [found]
+    assert firewall_redirects(WITH_ADDRESS, "b") == firewall_redirects(WITH_ADDRESS, "d") == []
+    assert firewall_redirects(CONTRACTS, "c") == []
+
+
+def test_only_members_prove_the_address_and_its_name() -> None:
+    assert certificate_names(WITH_ADDRESS, "c") == {
+        "names": ["orders-db-ro", "orders-db-rw", "orders.example"],
+        "addresses": ["10.0.0.3", "10.0.0.100"],
+    }
+    assert certificate_names(WITH_ADDRESS, "b") == {"names": [], "addresses": ["10.0.0.2"]}
+    assert certificate_names(WITH_ADDRESS, "d") == {"names": [], "addresses": []}
+
+
+def test_a_host_in_two_services_has_its_address_once_and_no_name_that_is_empty() -> None:
+    settings = {**WITH_ADDRESS["orders-db"]["settings"], "virtual_address": {**MOVING, "name": ""}}
+    found = certificate_names({**CONTRACTS, "orders-db": {**WITH_ADDRESS["orders-db"], "settings": settings}}, "a")
+    assert found == {"names": ["orders-db-ro", "orders-db-rw"], "addresses": ["10.0.0.1", "10.0.0.100"]}
+
+
+def test_whether_a_host_may_come_to_hold_an_address() -> None:
+    assert virtual_address(WITH_ADDRESS, "a") == MOVING
+    assert virtual_address(WITH_ADDRESS, "b") == virtual_address(CONTRACTS, "a") == {}
+
+
 @pytest.mark.parametrize("bad", [None, [], "x", {"a": 1}, {"a": {"engine": "redis"}}])
 def test_anything_but_contracts_is_refused(bad: Any) -> None:
     for call in (
         lambda: services_on_host(bad, "a"),
         lambda: firewall_rules(bad, "a"),
         lambda: engine_services(bad, "x"),
+        lambda: firewall_redirects(bad, "a"),
+        lambda: certificate_names(bad, "a"),
+        lambda: virtual_address(bad, "a"),
     ):
         with pytest.raises(AnsibleFilterError):
             call()
@@ -133,6 +184,9 @@ def test_every_filter_is_registered() -> None:
         "services_on_host",
         "engine_services",
         "firewall_rules",
+        "firewall_redirects",
+        "certificate_names",
+        "virtual_address",
         "local_names",
     }
 

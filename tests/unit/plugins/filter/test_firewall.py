@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.holdfast.stateful.plugins.filter.firewall import FilterModule, nft_rule
+from ansible_collections.holdfast.stateful.plugins.filter.firewall import FilterModule, nft_redirect, nft_rule
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,5 +90,34 @@ def test_a_comment_never_ends_its_string(text: str) -> None:
     assert line.endswith('"')
 
 
-def test_filter_is_registered() -> None:
-    assert FilterModule().filters()["nft_rule"] is nft_rule
+def test_vrrp_has_no_port() -> None:
+    given_rule = {"protocol": "vrrp", "sources": ["192.0.2.1", "192.0.2.2"], "comment": "x"}
+    assert nft_rule(given_rule) == 'ip saddr { 192.0.2.1, 192.0.2.2 } meta l4proto 112 accept comment "x"'
+    with pytest.raises(AnsibleFilterError, match="protocol 112"):
+        nft_rule({**given_rule, "sources": []})
+
+
+@pytest.mark.parametrize("port", [None, "", 0, 65536, "5432; accept", True])
+def test_a_rule_without_a_port_opens_nothing(port: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="expected a port"):
+        nft_rule(rule("192.0.2.1", port=port))
+
+
+REDIRECT = {"address": "192.0.2.100", "port": 6432, "to": "192.0.2.1", "comment": 'a "b"'}
+
+
+def test_a_redirect() -> None:
+    expected = 'ip daddr 192.0.2.100 tcp dport 6432 dnat ip to 192.0.2.1 comment "a b"'
+    assert nft_redirect(REDIRECT) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"address": "lab1"}, {"address": "192.0.2.0/24"}, {"to": ""}, {"to": "::1"}, {"port": None}]
+)
+def test_a_redirect_of_what_is_no_address_or_port_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AnsibleFilterError):
+        nft_redirect(REDIRECT | wrong)
+
+
+def test_filters_are_registered() -> None:
+    assert FilterModule().filters() == {"nft_rule": nft_rule, "nft_redirect": nft_redirect}

@@ -68,6 +68,12 @@ def test_nothing_else_of_the_contract_goes_out(engine: str, settings: dict[str, 
     assert "hush" not in found
 
 
+def test_an_address_that_moves_stands_for_all_members() -> None:
+    settings = {**POSTGRES, "virtual_address": {"address": "192.0.2.100", "name": "orders.example"}}
+    found = connection_of(contract("postgres", settings), "/ca.crt")
+    assert found["hosts"] == [{"host": "192.0.2.100", "port": 6432}]
+
+
 def test_an_engine_that_nobody_knows_is_not_guessed() -> None:
     with pytest.raises(KeyError):
         connection_of(contract("kafka", POSTGRES), "/ca.crt")

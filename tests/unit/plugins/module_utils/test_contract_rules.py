@@ -89,6 +89,7 @@ HERE = {"service": "here", "members": [{"name": f"h{n}", "address": f"10.0.1.{n}
 SOURCE = {"members_group": "other", "standby_sites": [HERE]}
 FOLLOWER = {"members_group": "other", "standby_of": HERE, "database": "here", "app_user": "here_app"}
 COPY = {"standby_of": SITE_B, "database": "beside", "app_user": "beside_app"}
+MOVING = {"virtual_address": {"address": "10.0.1.100"}}
 RISK = {"rule": "backup-none-durable", "reason": "trial", "approved_by": "cto", "expires": "2027-01-01"}
 
 
@@ -733,6 +734,89 @@ CASES = [
         {},
         ("postgres", {"members_group": "other"}),
     ),
+    *(
+        Case(
+            "virtual-address-invalid",
+            "postgres",
+            {"virtual_address": {"address": text}},
+            "virtual_address.address",
+            MOVING,
+        )
+        for text in (
+            "10.0.1",
+            "db.example.com",
+            "2001:db8::1",
+            "10.0.1.0/24",
+            "127.0.0.9",
+            "224.0.0.18",
+            "255.255.255.255",
+        )
+    ),
+    Case("virtual-address-invalid", "postgres", {**MOVING, "members_group": "named"}, "virtual_address", MOVING),
+    Case(
+        "virtual-address-taken",
+        "postgres",
+        {"virtual_address": {"address": "10.0.1.2"}},
+        "virtual_address.address",
+        MOVING,
+    ),
+    Case(
+        "virtual-address-taken",
+        "postgres",
+        {"virtual_address": {"address": "10.0.2.3"}},
+        "virtual_address.address",
+        MOVING,
+        ("redis", {"members_group": "other"}),
+    ),
+    Case(
+        "virtual-address-taken",
+        "postgres",
+        {"virtual_address": {"address": "10.9.0.1"}, "standby_sites": [SITE]},
+        "virtual_address.address",
+        {**MOVING, "standby_sites": [SITE]},
+    ),
+    Case(
+        "virtual-address-taken",
+        "postgres",
+        MOVING,
+        "virtual_address.address",
+        {"virtual_address": {"address": "10.0.1.101"}},
+        ("postgres", {**MOVING, "members_group": "other"}),
+    ),
+    Case(
+        "virtual-address-router-id",
+        "postgres",
+        {"virtual_address": {"address": "10.0.1.100", "router_id": 7}},
+        "virtual_address.router_id",
+        {"virtual_address": {"address": "10.0.1.100", "router_id": 8}},
+        ("postgres", {"virtual_address": {"address": "10.0.2.100", "router_id": 7}, "members_group": "other"}),
+    ),
+    Case(
+        "virtual-address-one-member",
+        "postgres",
+        {**MOVING, "members_group": "one", "dcs.members_group": "dcs"},
+        "virtual_address",
+        MOVING,
+    ),
+    *(
+        Case(
+            "virtual-address-name",
+            "postgres",
+            {"virtual_address": {"address": "10.0.1.100", "name": name}},
+            "virtual_address.name",
+            {"virtual_address": {"address": "10.0.1.100", "name": "orders.db.example.com"}},
+            ("postgres", {"virtual_address": {"address": "10.0.2.100", "name": "b.example"}, "members_group": "other"}),
+        )
+        for name in ("Orders", "a b", "-x", "a..b", "h2", "o1", "beside-rw", "here-ro", "b.example", "localhost")
+    ),
+    Case(
+        "virtual-address-interface",
+        "postgres",
+        {"virtual_address": {"address": "10.0.1.100", "interface": "eth0; }"}},
+        "virtual_address.interface",
+        {"virtual_address": {"address": "10.0.1.100", "interface": "bond0.12"}},
+    ),
+    Case("key-not-for-engine", "redis", MOVING, "virtual_address", {}),
 ]
 
 

@@ -221,3 +221,27 @@ def test_what_apt_reads_from_goes_before_packages_are_asked_for(
     with pytest.raises(HostStateError):
         host_state.converge({**parameters(tmp_path), **given}, Run())
     assert removed == ["/etc/apt/apt.conf.d/mirror"]
+
+
+@pytest.mark.parametrize(("check", "second"), [(False, ["stay", "go"]), (True, ["stay"])])
+@pytest.mark.usefixtures("status")
+def test_a_unit_whose_file_goes_is_stopped_before_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool, second: list[str]
+) -> None:
+    order: list[Any] = []
+
+    class Units:
+        def __init__(self, entries: list[dict[str, Any]], _words: set[str], _run: Run) -> None:
+            self.names = [entry["name"].partition(".")[0] for entry in entries]
+
+        def converge(self) -> None:
+            order.append(self.names)
+
+    monkeypatch.setattr(host_state, "Units", Units)
+    monkeypatch.setattr(host_state, "remove_path", lambda entry, _run: order.append(entry))
+    units = [{"name": "stay.service", "state": "stopped"}, {"name": "go.service", "state": "stopped"}]
+    absent = ["/etc/systemd/system/go.service", "/etc/systemd/system/stay.service.d"]
+    host_state.converge(parameters(tmp_path, units=units, absent=absent), Run(check=check))
+    assert order[:3] == [["go"], *absent]
+    assert sorted(order[3]) == sorted(second)
+    assert len(order) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,47 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     deadman.notify("READY=1")
+
+
+class Session:
+    """A session with a console that answers some times and is then lost."""
+
+    autocommit = False
+
+    def __init__(self, answers: int) -> None:
+        self.left = answers
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_rest: object) -> None:
+        return
+
+    def cursor(self) -> Session:
+        return self
+
+    def get_parameter_status(self, _name: str) -> str:
+        return "1.24.0/bouncer"
+
+    def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(("answers", "stamped"), [(0, False), (2, True)])
+def test_the_time_of_an_answer_is_told_and_only_of_an_answer(
+    answers: int, stamped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(answers)
+
+    def look(*_arguments: object) -> None:
+        session.left -= 1
+        if session.left < 0:
+            raise ConnectionError("lost")
+
+    driver = type("driver", (), {"connect": staticmethod(lambda **_options: session)})
+    monkeypatch.setitem(sys.modules, "psycopg2", driver)
+    monkeypatch.setattr(deadman, "look", look)
+    monkeypatch.setattr(deadman.time, "sleep", lambda _seconds: None)
+    with pytest.raises(ConnectionError):
+        deadman.watch("/run/pgbouncer", 6432, deadman.Clock(10), str(tmp_path / "answered"))
+    assert (tmp_path / "answered").exists() is stamped
