@@ -117,6 +117,17 @@ def packaged_units(package: str) -> list[str]:
     return _UNIT.findall(text)
 
 
+def as_they_are(status: bytes, wanted: list[tuple[str, str | None]]) -> list[str]:
+    """Return wanted packages that are installed, as apt spells them with their versions: asked for so, they stay."""
+    found: list[str] = []
+    for name, version in wanted:
+        for fields in stanzas(status, name) if is_installed(status, name, version) else ():
+            if fields.get("Status", "").split()[2:] == ["installed"]:
+                base, architecture = name.partition(":")[0], fields.get("Architecture", "all")
+                found.append(f"{base}{'' if architecture == 'all' else ':' + architecture}={fields.get('Version', '')}")
+    return list(dict.fromkeys(found))
+
+
 def read_status() -> bytes:
     """Read dpkg's status file, with a newline in front so that the first stanza is found like the others."""
     try:
@@ -219,12 +230,12 @@ def fetch_lists() -> None:
         time.sleep(0.5)
 
 
-def install(names: list[str], *, sources_changed: bool) -> None:
-    """Install packages, given in apt's spelling, in one transaction."""
+def install(names: list[str], *, kept: list[str], sources_changed: bool) -> None:
+    """Install packages, given in apt's spelling, in one transaction that changes none of those that are kept."""
     fresh = sources_changed or lists_age() > LISTS_SECONDS
     if fresh:
         fetch_lists()
-    words = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *APT_OPTIONS, "--", *names)
+    words = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *APT_OPTIONS, "--", *names, *kept)
     done = call(*words, timeout=INSTALL_TIMEOUT)
     if done.returncode != 0 and not fresh:
         # A list that is an hour old may name files that the archive no longer has.
@@ -232,9 +243,15 @@ def install(names: list[str], *, sources_changed: bool) -> None:
         done = call(*words, timeout=INSTALL_TIMEOUT)
     if done.returncode != 0:
         raise HostStateError(
-            f"packages {', '.join(names)}: expected apt-get to install them, found exit code {done.returncode}: check"
-            f" the package sources, the network and the names, then run again. Last lines:\n{tail(done)}"
+            f"packages {', '.join(names)}: expected apt-get to install them{beside(kept)}, found exit code"
+            f" {done.returncode}: check the package sources, the network and the names, then run again."
+            f" Last lines:\n{tail(done)}"
         )
+
+
+def beside(kept: list[str]) -> str:
+    """Return the condition of an installation as a message names it."""
+    return f" beside {', '.join(kept)}, which no installation upgrades, downgrades or removes" if kept else ""
 
 
 def install_missing(entries: list[Any], run: Run) -> list[str]:
@@ -244,11 +261,13 @@ def install_missing(entries: list[Any], run: Run) -> list[str]:
         return []
     run.changed = True
     hold()
-    changed = any(path.startswith("/etc/apt/") for path in run.changed_files)
     # Also when it was another run that changed them, and was killed before apt read them.
-    install(names, sources_changed=changed or lists_are_older())
+    changed = any(path.startswith("/etc/apt/") for path in run.changed_files) or lists_are_older()
+    wanted = normalise_packages(entries)
+    # Another source may offer another version of a program that has data here, and apt would take it as a dependency.
+    install(names, kept=as_they_are(read_status(), wanted), sources_changed=changed)
     release()
-    if lacking := missing(read_status(), normalise_packages(entries)):
+    if lacking := missing(read_status(), wanted):
         raise HostStateError(
             f"packages {', '.join(lacking)}: expected apt-get to install them, found them still missing: give the names"
             " of real packages, virtual ones are not supported"

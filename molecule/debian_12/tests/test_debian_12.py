@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
+import apt_repository
 import harness
 import pytest
 import testinfra
@@ -11,6 +13,9 @@ import yaml
 
 CALLS_PER_HOST = 10
 MEMBERS = ("lab1", "lab2", "lab3")
+PROGRAMS = ("etcd-server", "haproxy", "patroni", "pgbouncer", "postgresql-15")
+UNITS = "etcd.service haproxy.service patroni.service pgbouncer.service"
+OFFER = "/srv/holdfast-offer"
 REDIS = {
     "engine": "redis",
     "version": {"series": "7.0"},
@@ -88,11 +93,65 @@ def test_refused_before_the_first_change(change, words, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def hosts(request):
+    """Connect to the hosts by name."""
+    config = request.config.option.ssh_config
+    return {name: testinfra.get_host(f"ssh://{name}", ssh_config=config, sudo=True) for name in MEMBERS}
+
+
+@pytest.fixture
+def offer(hosts, request):
+    """Bring a vendor's repository to every member, with a version 99 of every program, and return variables for it."""
+    with apt_repository.signers("vendor") as (folder, (signer,)):
+        apt_repository.make(folder / "holdfast-offer", signer, dict.fromkeys(PROGRAMS, ""), version="99")
+        for name in hosts:
+            ssh = ["ssh", "-F", request.config.option.ssh_config, name]
+            apt_repository.bring(folder, ["holdfast-offer"], ssh)
+        source = apt_repository.declared(OFFER, signer, PROGRAMS)
+        path = folder / "variables.json"
+        path.write_text(
+            json.dumps({"host_baseline_package_source": "vendor", "host_baseline_package_sources": [source]})
+        )
+        yield f"@{path}"
+    for host in hosts.values():
+        host.check_output(f"rm -rf {OFFER}")
+
+
+def running(hosts):
+    """Return the versions that are installed on every member, and since when its services run."""
+    versions = f"dpkg-query -W -f '${{Package}} ${{Version}} ' {' '.join(PROGRAMS)}"
+    since = f"systemctl show --value -p ActiveEnterTimestampMonotonic {UNITS}"
+    return {name: host.check_output(f"{versions}; {since}").split() for name, host in hosts.items()}
+
+
+def test_another_source_of_packages_touches_no_program_that_has_data(hosts, offer):
+    """A vendor that offers newer versions is declared and taken back: the same programs run on, not even restarted."""
+    harness.wait_for("a healthy service", lambda: harness.status()["orders-db"]["healthy"], 60)
+    before, leader = running(hosts), harness.status()["orders-db"]["leader"]
+    assert all(len(found) == len(PROGRAMS) * 2 + len(UNITS.split()) for found in before.values()), before
+    moved = harness.run_playbook("site.yml", "-e", offer)
+    assert moved.code == 0, moved.output[-3000:]
+    assert {line.split(": ", 1)[1].split(" | ")[0].split(" : ")[-1] for line in moved.changed} == {"sources"}
+    for host in hosts.values():
+        for program in PROGRAMS:
+            assert "Candidate: 99" in host.check_output(f"LC_ALL=C apt-cache policy {program}"), program
+    again = harness.run_playbook("site.yml", "-e", offer)
+    assert (again.code, again.changed) == (0, []), again.output[-3000:]
+    back = harness.run_playbook("site.yml")
+    assert back.code == 0, back.output[-3000:]
+    assert {line.split(": ", 1)[1].split(" | ")[0].split(" : ")[-1] for line in back.changed} == {"converge"}
+    again = harness.run_playbook("site.yml")
+    assert (again.code, again.changed) == (0, []), again.output[-3000:]
+    assert running(hosts) == before
+    assert harness.status()["orders-db"]["leader"] == leader
+
+
+@pytest.fixture(scope="module")
 def target():
     return harness.target("orders-db")
 
 
-def test_planned_moves_lose_nothing_and_fail_nothing(target, request):
+def test_planned_moves_lose_nothing_and_fail_nothing(target, hosts):
     """PAUSE, switch, RESUME, three times, under a client's writes."""
     ledger = harness.Ledger(target, "debian12")
     ledger.start()
@@ -107,8 +166,6 @@ def test_planned_moves_lose_nothing_and_fail_nothing(target, request):
     writes = len(ledger.acknowledged)
     print(f"orders-db: 3 moves on Debian 12, stall {ledger.longest_stall():.2f} s, {writes} writes, paused {pauses}")
     assert (ledger.errors, lost, twice) == ([], [], [])
-    config = request.config.option.ssh_config
-    for name in MEMBERS:
-        host = testinfra.get_host(f"ssh://{name}", ssh_config=config, sudo=True)
+    for host in hosts.values():
         assert "put_in_order" not in host.check_output("journalctl -q --no-pager -u pgbouncer")
         assert host.check_output("systemctl show -p NRestarts --value pgbouncer") == "0"

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
+import apt_repository
 import harness
 import pytest
 import testinfra
 
-sys.path.insert(0, str(Path(__file__).parent))
-import repository
-
-SIGNED, UNSIGNED = "/srv/holdfast-signed", "/srv/holdfast-unsigned"
+SIGNED, UNSIGNED, NEWER = "/srv/holdfast-signed", "/srv/holdfast-unsigned", "/srv/holdfast-newer"
+# A program with data, a tool that works with its version alone, and what else the sources offer.
+STORE, TOOL = "holdfast-store", "holdfast-store-tool"
+OFFERED = {"holdfast-probe": "", "holdfast-other": "", STORE: ""}
 FILES = (
     "/etc/apt/sources.list.d/holdfast.sources",
     "/etc/apt/preferences.d/holdfast",
@@ -34,34 +30,20 @@ def lab1(request):
 
 @pytest.fixture(scope="module")
 def keys(lab1, request):
-    """Bring a signed and an unsigned repository to the host, and return the right key and another one."""
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    right, other = (repository.Signer(folder / name, name) for name in ("right", "other"))
-    repository.make(folder / "holdfast-signed", right)
-    repository.make(folder / "holdfast-unsigned", None)
-    packed = subprocess.run(
-        ["tar", "-C", str(folder), "-cz", "holdfast-signed", "holdfast-unsigned"], capture_output=True, check=True
-    ).stdout
-    ssh = ["ssh", "-F", request.config.option.ssh_config, "lab1", "sudo tar -C /srv -xz --no-same-owner"]
-    subprocess.run(ssh, input=packed, check=True, timeout=60)
-    yield {"right": right.public, "other": other.public, "folder": folder}
-    for signer in (right, other):
-        signer.end()
-    apply(keys={"folder": folder})
-    lab1.check_output(f"rm -rf {SIGNED} {UNSIGNED}; apt-get purge -qq -y holdfast-probe 2>/dev/null || true")
-    shutil.rmtree(folder)
+    """Bring repositories to the host, and return the right key and another one."""
+    with apt_repository.signers("right", "other") as (folder, (right, other)):
+        apt_repository.make(folder / "holdfast-signed", right, {**OFFERED, TOOL: f"{STORE} (= 1.0)"})
+        apt_repository.make(folder / "holdfast-newer", right, {**OFFERED, TOOL: f"{STORE} (= 2.0)"}, version="2.0")
+        apt_repository.make(folder / "holdfast-unsigned", None, OFFERED)
+        names = ("holdfast-signed", "holdfast-newer", "holdfast-unsigned")
+        apt_repository.bring(folder, names, ["ssh", "-F", request.config.option.ssh_config, "lab1"])
+        yield {"right": right, "other": other, "folder": folder}
+        apply(keys={"folder": folder})
+        lab1.check_output(f"rm -rf {SIGNED} {UNSIGNED} {NEWER}; dpkg --purge holdfast-probe {STORE} {TOOL}")
 
 
-def source(signer, **changes):
-    return {
-        "name": "probe",
-        "uris": [f"file:{SIGNED}"],
-        "suites": ["./"],
-        "key": signer,
-        "packages": ["holdfast-probe"],
-        "release": repository.RELEASE,
-        **changes,
-    }
+def source(signer, path=SIGNED, packages=("holdfast-probe",), **changes):
+    return apt_repository.declared(path, signer, packages, **changes)
 
 
 def apply(kind="distro", *sources, keys, packages=()):
@@ -108,12 +90,12 @@ def test_back_to_the_distribution_nothing_is_left(lab1, keys):
 )
 def test_a_source_that_is_not_what_was_declared_is_refused(lab1, keys, case, said):
     declared = {
-        "unsigned": source(keys["right"], uris=[f"file:{UNSIGNED}"]),
+        "unsigned": source(keys["right"], UNSIGNED),
         "signed by somebody else": source(keys["other"]),
         "known by another release": source(keys["right"], release="o=Somebody"),
-        "not there": source(keys["right"], uris=["file:/srv/holdfast-nowhere"]),
+        "not there": source(keys["right"], "/srv/holdfast-nowhere"),
     }[case]
-    lab1.check_output("apt-get purge -qq -y holdfast-probe")
+    lab1.check_output("dpkg --purge holdfast-probe")
     seen = apply("vendor", declared, keys=keys, packages=["holdfast-probe"])
     assert seen.code != 0, f"{case}: was accepted"
     assert "no package was installed" in seen.output
@@ -151,10 +133,44 @@ def test_a_mirror_is_all_that_apt_reads(lab1, keys):
     assert lab1.package("holdfast-other").is_installed
     again = apply("mirror", source(keys["right"], packages=[], release=None), keys=keys)
     assert again.changed == []
-    lab1.check_output("apt-get purge -qq -y holdfast-other")
+    lab1.check_output("dpkg --purge holdfast-other")
     # Back again, and a package that only the distribution has is found without anybody's help.
-    lab1.check_output("apt-get purge -qq -y hello 2>/dev/null || true")
+    lab1.check_output("dpkg --purge hello")
     back = apply(keys=keys, packages=["hello"])
     assert back.code == 0, back.output[-3000:]
     assert lab1.package("hello").is_installed
-    lab1.check_output("apt-get purge -qq -y hello")
+    lab1.check_output("dpkg --purge hello")
+
+
+def versions(host):
+    """Return what is installed of the program and its tool."""
+    found = {name: host.package(name) for name in (STORE, TOOL)}
+    return {name: package.version for name, package in found.items() if package.is_installed}
+
+
+@pytest.mark.parametrize(("first", "then"), [(SIGNED, NEWER), (NEWER, SIGNED)], ids=["newer", "older"])
+def test_another_source_upgrades_and_downgrades_nothing_that_is_there(lab1, keys, first, then):
+    """Neither by being declared, nor because something new would need another version; nor does the way back."""
+    version, other = ("1.0", "2.0") if first == SIGNED else ("2.0", "1.0")
+    lab1.check_output(f"dpkg --purge {STORE} {TOOL}")
+    begun = apply("vendor", source(keys["right"], first, [f"{STORE}*"]), keys=keys, packages=[STORE])
+    assert begun.code == 0, begun.output[-3000:]
+    assert versions(lab1) == {STORE: version}
+
+    moved = apply("vendor", source(keys["right"], then, [f"{STORE}*"]), keys=keys, packages=[STORE])
+    assert moved.code == 0, moved.output[-3000:]
+    assert other in lab1.check_output(f"LC_ALL=C apt-cache madison {STORE}"), "the other version is not offered"
+    refused = apply("vendor", source(keys["right"], then, [f"{STORE}*"]), keys=keys, packages=[STORE, TOOL])
+    assert refused.code != 0, f"the tool came, with {versions(lab1)}"
+    assert f"beside {STORE}={version}, which no installation upgrades, downgrades or removes" in refused.output
+    assert versions(lab1) == {STORE: version}
+
+    back = apply(keys=keys, packages=[STORE])
+    assert back.code == 0, back.output[-3000:]
+    again = apply(keys=keys, packages=[STORE])
+    assert (again.code, again.changed) == (0, []), again.output[-3000:]
+    assert versions(lab1) == {STORE: version}
+
+    fitting = apply("vendor", source(keys["right"], first, [f"{STORE}*"]), keys=keys, packages=[STORE, TOOL])
+    assert fitting.code == 0, fitting.output[-3000:]
+    assert versions(lab1) == {STORE: version, TOOL: version}

@@ -68,6 +68,33 @@ def test_missing_is_spelled_for_apt() -> None:
     assert packages.missing(STATUS, wanted) == ["nope", "libc6=2.99*"]
 
 
+def test_what_is_installed_is_asked_for_as_it_is() -> None:
+    wanted = packages.normalise_packages(["redis-server", "redis-tools", "nope", "libc6", "held"])
+    found = packages.as_they_are(STATUS, wanted)
+    assert found == ["redis-server:amd64=5:8.0.2-3+deb13u3", "libc6:amd64=2.41-12", "held=1"]
+    explicit = packages.normalise_packages([{"name": "redis-server", "version": "5:7.*"}])
+    assert packages.as_they_are(STATUS, explicit) == [], "a version that is asked for is not the one that is kept"
+
+
+def test_an_installation_keeps_what_is_installed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def refuse(*words: str, **_limits: float) -> subprocess.CompletedProcess[str]:
+        asked.append(words)
+        return subprocess.CompletedProcess(words, 100 if "install" in words else 0, "", "unmet dependencies")
+
+    monkeypatch.setattr(packages, "call", refuse)
+    monkeypatch.setattr(packages, "lists_age", lambda: 0.0)
+    monkeypatch.setattr(packages.os, "utime", lambda _path: None)
+    with pytest.raises(
+        HostStateError, match=r"beside etcd-server:amd64=3\.4, which no installation upgrades, downgrades"
+    ):
+        packages.install(["etcd-client"], kept=["etcd-server:amd64=3.4"], sources_changed=False)
+    assert [words[-2:] for words in asked if "install" in words] == [("etcd-client", "etcd-server:amd64=3.4")] * 2
+    with pytest.raises(HostStateError, match="expected apt-get to install them, found"):
+        packages.install(["etcd-client"], kept=[], sources_changed=False)
+
+
 def test_units_of_packages_that_were_only_installed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "INFO_DIRECTORY", str(tmp_path))
     brought = {

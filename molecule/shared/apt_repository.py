@@ -1,12 +1,17 @@
-"""A package repository made for a test: two small packages, an index, and a signature by a key of its own."""
+"""A package repository made for a test: small packages, an index, and a signature by a key of its own."""
 
 from __future__ import annotations
 
 import email.utils
 import hashlib
 import os
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 RELEASE = "o=Holdfast Test,n=probe"
 
@@ -34,17 +39,30 @@ class Signer:
         subprocess.run(["gpgconf", "--kill", "all"], env=self.environment, check=False)
 
 
-def make(folder: Path, signer: Signer | None) -> None:
-    """Write a repository of two packages; without a signer it has no signature."""
+@contextmanager
+def signers(*names: str) -> Iterator[tuple[Path, list[Signer]]]:
+    """Give a folder with a short path, and keys that are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="hf"))
+    made = [Signer(folder / name, name) for name in names]
+    try:
+        yield folder, made
+    finally:
+        for signer in made:
+            signer.end()
+        shutil.rmtree(folder)
+
+
+def make(folder: Path, signer: Signer | None, packages: Mapping[str, str], version: str = "1.0") -> None:
+    """Write a repository of packages, given with what they depend on; without a signer it has no signature."""
     folder.mkdir()
     index = ""
-    for name in ("holdfast-probe", "holdfast-other"):
-        control = f"Package: {name}\nVersion: 1.0\nArchitecture: all\nMaintainer: T <t@example.invalid>\n"
-        control += "Description: a test\n"
+    for name, depends in packages.items():
+        control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.invalid>\n"
+        control += (f"Depends: {depends}\n" if depends else "") + "Description: a test\n"
         tree = folder.parent / f"{folder.name}-{name}"
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "DEBIAN/control").write_text(control)
-        package = folder / f"{name}_1.0_all.deb"
+        package = folder / f"{name}_{version}_all.deb"
         subprocess.run(
             ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(package)], check=True, capture_output=True
         )
@@ -57,3 +75,15 @@ def make(folder: Path, signer: Signer | None) -> None:
     (folder / "Release").write_text(release)
     if signer:
         (folder / "InRelease").write_bytes(signer.sign(release.encode()))
+
+
+def bring(folder: Path, names: Iterable[str], ssh: Sequence[str]) -> None:
+    """Copy repositories to a host's /srv, through a command line that runs a shell's words there."""
+    packed = subprocess.run(["tar", "-C", str(folder), "-cz", *names], capture_output=True, check=True).stdout
+    subprocess.run([*ssh, "sudo tar -C /srv -xz --no-same-owner"], input=packed, check=True, timeout=60)
+
+
+def declared(path: str, signer: Signer, packages: Sequence[str], **changes: Any) -> dict[str, Any]:
+    """Return a repository on the host as an operator declares a vendor's."""
+    source = {"name": "probe", "uris": [f"file:{path}"], "suites": ["./"], "key": signer.public}
+    return {**source, "packages": list(packages), "release": RELEASE, **changes}
