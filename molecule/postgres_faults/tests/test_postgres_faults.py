@@ -7,8 +7,8 @@ import postgres_faults
 import pytest
 from postgres_faults import FAULTS, Fault, strike
 
-#: A make test strikes with those that take the three different ways to a new leader, or to none.
-QUICK = ("both killed", "cut off from etcd", "power cut", "disk full")
+#: By name alone the scenario strikes with those that take the different ways to a new leader, or to none.
+QUICK = ("both killed", "postgres killed", "cut off from etcd", "power cut", "disk full")
 ROUNDS = 9 if harness.FULL else 1
 CHOSEN = [fault for fault in FAULTS if harness.FULL or fault.name in QUICK]
 

@@ -22,6 +22,8 @@ SERVICE = "orders-db"
 MOVES = 50 if harness.FULL else 5
 BUDGET = 5.0  # the lab's planned_outage_ms
 DEADMAN = 20  # four times that
+# Patroni 3.0 has no hook before a stop, and finds a stopped server a second later (docs/adr/0080).
+STALL = 3.5 if harness.DEBIAN_12 else 2.5
 PGBENCH = f"/usr/lib/postgresql/{15 if harness.DEBIAN_12 else 17}/bin/pgbench"
 # PgBouncer 1.18 keeps no prepared statements.
 PROTOCOL = "extended" if harness.DEBIAN_12 else "prepared"
@@ -189,7 +191,7 @@ def test_planned_moves_fail_no_transaction(hosts, target, record_property):
     assert ledgers.errors == []
     assert complaints == []
     assert all(lost == [] for lost in missing.values())
-    assert p95 <= min(BUDGET, 2.5)
+    assert p95 <= min(BUDGET, STALL)
     assert longest <= BUDGET
 
 
