@@ -121,7 +121,7 @@ def test_passwords_rotate_under_load(turn, hosts):
 def test_patronis_own_roles_have_no_password_that_could_be_used(hosts):
     goal = harness.target(SERVICE)
     for user in ("replicator", "rewind"):
-        with pytest.raises(psycopg.OperationalError, match=r"no such user|no authentication method"):
+        with pytest.raises(psycopg.OperationalError, match=r"no such user|no authentication method|login rejected"):
             connect(goal, user=user, dbname="postgres")
     for host in hosts.values():
         known = yaml.safe_load(host.file("/etc/patroni/config.yml").content_string)["postgresql"]["authentication"]
