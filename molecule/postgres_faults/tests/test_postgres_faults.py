@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import harness
 import postgres_faults
 import pytest
@@ -9,7 +11,7 @@ from postgres_faults import FAULTS, Fault, strike
 
 #: By name alone the scenario strikes with those that take the different ways to a new leader, or to none.
 QUICK = ("both killed", "postgres killed", "cut off from etcd", "power cut", "disk full")
-ROUNDS = 9 if harness.FULL else 1
+ROUNDS = int(os.environ.get("HOLDFAST_ROUNDS") or (9 if harness.FULL else 1))
 CHOSEN = [fault for fault in FAULTS if harness.FULL or fault.name in QUICK]
 
 
