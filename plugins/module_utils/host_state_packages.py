@@ -261,11 +261,11 @@ def install_missing(entries: list[Any], run: Run) -> list[str]:
         return []
     run.changed = True
     hold()
-    changed = any(path.startswith("/etc/apt/") for path in run.changed_files)
     # Also when it was another run that changed them, and was killed before apt read them.
+    changed = any(path.startswith("/etc/apt/") for path in run.changed_files) or lists_are_older()
     wanted = normalise_packages(entries)
     # Another source may offer another version of a program that has data here, and apt would take it as a dependency.
-    install(names, kept=as_they_are(read_status(), wanted), sources_changed=changed or lists_are_older())
+    install(names, kept=as_they_are(read_status(), wanted), sources_changed=changed)
     release()
     if lacking := missing(read_status(), wanted):
         raise HostStateError(

@@ -30,6 +30,7 @@ options:
       - Virtual packages are not supported, because dpkg knows only real ones.
       - Packages are installed by C(apt-get), without recommended packages, and no service of theirs is started with a
         default configuration. Left-overs of a dpkg that was killed are completed first.
+      - One that is installed keeps its version, also when a missing one would need another; then nothing is installed.
     type: list
     elements: raw
     default: []

@@ -172,11 +172,11 @@ def test_sources_that_apt_has_not_read_are_read_first(tmp_path: Path, apt: Apt) 
 
 def test_virtual_packages_are_refused(tmp_path: Path, apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        packages, "install", lambda names, sources_changed: apt.verbs.append(f"{names} {sources_changed}")
+        packages, "install", lambda names, kept, sources_changed: apt.verbs.append(f"{names} {kept} {sources_changed}")
     )
     with pytest.raises(HostStateError, match="virtual ones are not supported"):
         host_state.converge(parameters(tmp_path, packages=["new"]), Run())
-    assert apt.verbs == ["['new'] False"]
+    assert apt.verbs == ["['new'] [] False"]
     assert not policy.is_ours(), "nothing is at work any more"
 
 
