@@ -143,7 +143,8 @@ def test_a_name_that_is_not_the_address_is_refused(target):
 def test_only_members_speak_vrrp_and_nobody_reaches_other_ports_of_the_address(entry, target):
     prefix = harness.lab().prefix
     rules = entry.hosts["lab1"].check_output("cat /etc/holdfast/firewall.nft")
-    assert f"ip saddr {{ {prefix}.11, {prefix}.12, {prefix}.13 }} meta l4proto 112 accept" in rules
+    # The three members: .12 and .13 as one network.
+    assert f"ip saddr {{ {prefix}.11, {prefix}.12/31 }} meta l4proto 112 accept" in rules
     assert f"ip daddr {entry.address} tcp dport 6432 dnat ip to {prefix}.11" in rules
     loaded = entry.hosts["lab1"].check_output("nft list table inet holdfast")
     assert loaded.count("virtual address") == 1
