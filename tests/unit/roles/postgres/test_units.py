@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.stateful.plugins.filter.contract import cluster_lines
 
+MEMBERS = [{"name": "db1", "address": "10.0.0.1"}]
+CONTRACTS = {
+    "orders-db": {
+        "engine": "postgres",
+        "members": MEMBERS,
+        "endpoints": [],
+        "clients": [],
+        "settings": {"scope": "orders-db", "etcd": {"members": MEMBERS}},
+    }
+}
 ROLE = Path(__file__).parents[4] / "roles" / "postgres"
 
 
@@ -39,11 +50,15 @@ def test_another_clusters_configuration_is_not_written_over(role: str, template:
     folder = ROLE.parent / role
     assert line in (folder / "templates" / template).read_text().splitlines()
     (task,) = yaml.safe_load((folder / "tasks" / "converge.yml").read_text())
-    expected = task["holdfast.stateful.host_state"]["expect"]
-    if role == "postgres":
-        assert expected == "{{ __postgres_identity }}"
-        expected = yaml.safe_load((folder / "vars" / "main.yml").read_text())["__postgres_identity"]
+    assert task["holdfast.stateful.host_state"]["expect"] == f"{{{{ __{role}_identity }}}}"
+    variables = yaml.safe_load((folder / "vars" / "main.yml").read_text())
     path = "/" + template.removesuffix(".j2")
-    assert expected == [{"path": path, "line": line.replace("scope |", "__postgres_settings.scope |")}]
+    assert "cluster_lines" in variables[f"__{role}_identity"]
+    assert path in variables[f"__{role}_identity"]
+    written = line.replace("{{ scope | to_json }}", '"orders-db"')
+    if role == "etcd":
+        written = written.replace("{{ __etcd_data_dir }}", variables["__etcd_data_dir"])
+        written = written.replace("{{ __etcd_service }}", "orders-db")
+    assert {"path": path, "line": written} in cluster_lines(CONTRACTS, "db1")
     *_before, last = yaml.safe_load((folder / "tasks" / "retire.yml").read_text())
     assert path in last["holdfast.stateful.host_state"]["absent"]
