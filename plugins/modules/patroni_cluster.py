@@ -226,79 +226,33 @@ refusal:
   type: str
 """
 
-import grp
 from collections.abc import Mapping
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.stateful.plugins.module_utils import postgres_locale, postgres_pooler
-from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdClient, EtcdError, Tls, url_of
+from ansible_collections.holdfast.stateful.plugins.module_utils.etcd import EtcdError
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni import PatroniError, undeclared_slots
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_config import (
     local_settings,
-    parameters_of,
     send_difference,
     wait_for_notice,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_hold import HOLD, read_hold
+from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_start import group_of, may_begin, may_start
 from ansible_collections.holdfast.stateful.plugins.module_utils.patroni_watch import CLUSTER_SPEC, MEMBERS_SPEC, Watch
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import (
     UNIT,
-    DataDirectory,
     HostError,
     read_data_directory,
-    scope_blocker,
-    start_blocker,
-    unknown_owner,
     watchdog_state,
 )
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects import ObjectsError, session
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_objects_converge import converge, wanted_of
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_roles import Login
-from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_trial import bootstrap_blocker
 from ansible_collections.holdfast.stateful.plugins.module_utils.systemd_unit import UnitError, show
 
 OBJECTS = ("objects", "passwords", "monitor")
 ERRORS = (PatroniError, EtcdError, HostError, ObjectsError, UnitError)
-
-
-def may_start(params: Mapping, data: DataDirectory) -> str:  # type: ignore[type-arg]  # sanity wants no typing import here
-    """Return why Patroni must not start here: another cluster's data, or another cluster under this scope."""
-    stores = [url_of(member["address"], params["etcd_client_port"]) for member in params["etcd_members"]]
-    try:
-        context = Tls(params["ca"], params["cert"], params["key"]).context()
-        client = EtcdClient(context, 3.0, params["etcd_user"], params["etcd_password"])
-        if data.entries == 0:
-            leader = client.get_from_any(stores, f"/service/{params['scope']}/leader")
-            declared = [member["name"] for member in params["members"]]
-            return scope_blocker(leader, [*declared, *params["leaving"]], params["scope"])
-    except EtcdError:
-        # Without data there is nothing to lose, and without the store Patroni copies and makes nothing either.
-        if data.entries == 0:
-            return ""
-        raise
-    try:
-        known = client.get_from_any(stores, f"/service/{params['scope']}/initialize")
-    except EtcdError as error:
-        return unknown_owner(data, params["major"], params["scope"], str(error))
-    return start_blocker(data, known, params["major"], params["scope"])
-
-
-def group_of(name: str) -> int | None:
-    """Return the number of a group, which comes with the packages."""
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
-
-
-def may_begin(params: Mapping, data: DataDirectory, check: bool) -> str:  # type: ignore[type-arg]
-    """Return why no cluster may be made here: a locale that is not there, or parameters that PostgreSQL won't take."""
-    program = f"/usr/lib/postgresql/{params['major']}/bin/postgres"
-    # In a first run in check mode the packages are not there.
-    unjudged = data.entries > 0 or not params["config"] or (check and not Path(program).exists())
-    bad = "" if unjudged else bootstrap_blocker(parameters_of(params["config"]), program)
-    return postgres_locale.unknown(params["initdb"]) or bad
 
 
 def refuse_other_locale(params: Mapping) -> None:  # type: ignore[type-arg]

@@ -43,7 +43,7 @@ def test_fault(fault: Fault):
         assert seen.two_leaders == 0, f"{fault.name}: two members led at once: {seen}"
         if fault.moves is not None:
             assert (seen.old != seen.new) is fault.moves, f"{fault.name}: {seen}"
-        assert seen.stall <= budget + (fault.hold if fault.moves is None else 0), f"{fault.name}: {seen}"
+        assert seen.stall <= budget + (fault.hold if fault.blocks else 0), f"{fault.name}: {seen}"
     print(f"postgres fault {fault.name}: stalls {sorted(stalls)} s, goal {fault.goal} s")
     if harness.FULL or fault is CHOSEN[-1]:
         converged()

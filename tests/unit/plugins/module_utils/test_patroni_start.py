@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.stateful.plugins.module_utils import patroni_start
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_host import DataDirectory, HostError
-from ansible_collections.holdfast.stateful.plugins.modules import patroni_cluster
 
 EMPTY = DataDirectory("/d")
 CONFIG = {"postgresql": {"parameters": {"nonsense": 1}}}
@@ -24,16 +24,16 @@ def test_parameters_are_judged_where_a_cluster_would_be_made(monkeypatch: pytest
         asked.append((parameters, program))
         return "bad"
 
-    monkeypatch.setattr(patroni_cluster, "bootstrap_blocker", judge)
-    assert patroni_cluster.may_begin(params(), EMPTY, False) == "bad"
+    monkeypatch.setattr(patroni_start, "bootstrap_blocker", judge)
+    assert patroni_start.may_begin(params(), EMPTY, False) == "bad"
     assert asked == [({"nonsense": 1}, "/usr/lib/postgresql/0/bin/postgres")]
-    assert patroni_cluster.may_begin(params(), DataDirectory("/d", 20, "7", "0"), False) == ""
-    assert patroni_cluster.may_begin(params(config=None), EMPTY, False) == ""
+    assert patroni_start.may_begin(params(), DataDirectory("/d", 20, "7", "0"), False) == ""
+    assert patroni_start.may_begin(params(config=None), EMPTY, False) == ""
     # Only a run in check mode may come before the packages.
-    assert patroni_cluster.may_begin(params(), EMPTY, True) == ""
+    assert patroni_start.may_begin(params(), EMPTY, True) == ""
     assert len(asked) == 1
 
 
 def test_a_real_run_without_the_program_is_no_permission() -> None:
     with pytest.raises(HostError, match="expected it to judge the parameters"):
-        patroni_cluster.may_begin(params(), EMPTY, False)
+        patroni_start.may_begin(params(), EMPTY, False)
