@@ -63,7 +63,13 @@ def ask(contract: Mapping[str, Any], credentials: Mapping[str, Any], timeout: fl
     tls = Tls(*(str(credentials.get(key) or f"{PKI}/{file}") for key, file in files))
     api = Api(address, int(contract["settings"]["restapi_port"]), tls.context(), timeout)
     try:
-        view = MemberView(name, None, api.get("/patroni"), api.get("/cluster"))
+        view = MemberView(name, None, api.get("/patroni"))
+        try:
+            view.cluster = api.get("/cluster")
+        except PatroniError as error:
+            # Patroni asks the store for it anew, and waits when the store's member that it talks to lost its power.
+            view.error = f"expected its view of the cluster in time, found none although it answers: {error}"
+            return view, None
         if not view.tells_streaming:
             view.senders = senders_of(view, contract, tls, timeout)
         if view.cluster.get("pause"):
@@ -103,6 +109,9 @@ def is_local(address: str) -> bool:
 
 def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status: dict[str, Any]) -> None:
     """Fill in what was observed."""
+    if view.error:
+        describe_alone(view, status)
+        return
     listed = {str(item.get("name")): item for item in view.listed}
     own = listed.get(view.name, {})
     state = str(view.own.get("state") or "unknown")
@@ -139,6 +148,15 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
     declared = {str(member["name"]) for member in contract["members"]}
     if declared != set(listed):
         say(f"expected members {', '.join(sorted(declared))}, sees {', '.join(sorted(listed)) or 'none'}")
+
+
+def describe_alone(view: MemberView, status: dict[str, Any]) -> None:
+    """Fill in what a member says of itself that could not tell of its cluster: a standby's kind and lag stay unknown."""
+    status["host_role"] = "leader" if view.leads else "replica"
+    status["state"] = str(view.own.get("state") or "unknown")
+    status["version"] = version_text(view.own.get("server_version"))
+    status["members_seen"] = [view.name]
+    status["problems"].append(str(view.error))
 
 
 def site_problems(view: MemberView, follows: Mapping[str, Any] | None) -> list[str]:

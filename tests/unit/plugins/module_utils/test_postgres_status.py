@@ -87,6 +87,29 @@ def test_a_standby_of_an_old_patroni(
     assert (found["host_role"], found["problems"]) == ("sync_standby", problems)
 
 
+@pytest.mark.parametrize(("role", "shown"), [("primary", "leader"), ("replica", "replica")])
+def test_a_member_whose_view_of_the_cluster_does_not_come_is_shown_with_what_it_says_of_itself(
+    role: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Api:
+        def __init__(self, *_all: Any) -> None:
+            self.connection = self
+
+        def get(self, path: str) -> dict[str, Any]:
+            if path != "/patroni":
+                raise status.PatroniError(f"https://192.0.2.1:8008{path}: TimeoutError: timed out")
+            return {"state": "running", "role": role, "server_version": 170012}
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(status, "Api", Api)
+    monkeypatch.setattr(status.Tls, "context", lambda _self: None)
+    found = status.observe_local(CONTRACT, {"name": "a"}, 1.0)
+    assert (found["state"], found["host_role"], found["version"], found["leader"]) == ("running", shown, "17.12", None)
+    assert len(found["problems"]) == 1
+    assert "/cluster: TimeoutError" in found["problems"][0]
+
+
 def test_a_standby_that_is_cut_off_and_a_pause() -> None:
     listed = [LISTED[0], {**LISTED[1], "role": "replica", "state": "running"}]
     old = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=60)).isoformat()
