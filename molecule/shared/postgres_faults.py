@@ -143,6 +143,8 @@ FAULTS = (
     Fault(
         "patroni killed",
         lambda host: on(host, f"systemctl kill --signal=KILL --kill-whom=main {UNIT}"),
+        # Until it is back, and nobody may have lost a session in between.
+        hold=10.0,
         moves=False,
         goal=0.5,
         rounds=10,

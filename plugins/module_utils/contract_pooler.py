@@ -18,6 +18,10 @@ PATH_CONNECTIONS = 1
 CLIENTS_PER_CONNECTION = 20
 MIB_PER_SECOND = 1
 LOOPBACK = "127.0.0.2"
+# Sooner than a standby is promoted, so that new connections never wait for HAProxy.
+LEADER_INTER_MS = 500
+# Checks of a second, or of three when nothing answers: 5 to 15 s, below Patroni's least ttl of 20 s.
+PATIENCE = 5
 # PostgreSQL of Debian 12, which packages PgBouncer 1.18 and Patroni 3.0 with it (docs/adr/0080, 0081).
 DEBIAN_12 = "15"
 # A planned move with that Patroni; measured: 2.2 to 3.0 s.
@@ -50,8 +54,8 @@ def server_connections(max_connections: int, members: int, direct: bool) -> int:
 def check_interval_ms(budget: Budget) -> int:
     """Return how often HAProxy asks a member: a thirtieth of the time to recover, within 1 to 1.5 s.
 
-    An old leader is back as a replica 2 s after it gave up the lead (Patroni waits that long), and must be out of the
-    read-write backend by then.
+    An old leader is back as a replica 2 s after it gave up the lead (Patroni waits that long), and must be in no other
+    backend by then.
     """
     return min(1500, max(1000, budget.rto_seconds * 1000 // 30))
 
@@ -76,10 +80,16 @@ def _haproxy(view: View, out: Derived) -> None:
     out.put("haproxy", "session_access", entry.session_access, because)
     inter = check_interval_ms(budget)
     out.put("haproxy", "inter_ms", inter, f"rto_seconds {budget.rto_seconds}: a thirtieth, within 1 to 1.5 s")
+    out.put("haproxy", "leader_inter_ms", LEADER_INTER_MS, "how soon it is seen that a leader leads no more")
     out.put("haproxy", "fastinter_ms", 200, "the second opinion on a member that stopped answering comes at once")
     because = "how soon a new leader gets connections; a fraction of a switchover, and little work for Patroni"
     out.put("haproxy", "downinter_ms", 400, because)
     out.put("haproxy", "fall", 2, "one lost answer breaks no connection")
+    because = (
+        "unanswered checks after which a member that led loses its sessions: Patroni restarts in 1 to 4 s, and nobody"
+        " else may lead before 20 s"
+    )
+    out.put("haproxy", "patience", PATIENCE, because)
     out.put("haproxy", "rise", 1, "Patroni's word that a member leads is already a decision by majority")
     because = "after that every HAProxy has seen that a member changed its role"
     out.put("haproxy", "settle_ms", inter + 200 + 300, because)

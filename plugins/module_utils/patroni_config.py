@@ -16,6 +16,8 @@ from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_restart
 from ansible_collections.holdfast.stateful.plugins.module_utils.postgres_settings import Setting, problems, read
 
 Known = Callable[[], Mapping[str, Setting]]
+#: The longest that a member's copy of the configuration may be behind the store's.
+KEPT_SECONDS = 10.0
 
 
 def local_settings(port: int) -> dict[str, Setting]:
@@ -77,11 +79,21 @@ def send_difference(
     status, said = api.ask("PATCH", "/config", patch)
     if status != 200:
         raise PatroniError(f"{api.where}/config: expected HTTP 200, found {status}: {str(said)[:300]}")
-    left = config_patch(api.get("/config"), wanted)
-    if left:
-        raise PatroniError(f"{api.where}/config: expected the change to be kept, found {json.dumps(left)[:300]}")
+    wait_until_kept(api, wanted)
     # Members look every loop_wait: one round later they know which settings wait for a restart.
     return float(wanted.get("loop_wait", current.get("loop_wait", 10))) + 0.5
+
+
+def wait_until_kept(api: Api, wanted: Mapping[str, Any]) -> None:
+    """Wait until a member shows the configuration that was sent: it answers from a copy that its watch renews."""
+    deadline = time.monotonic() + KEPT_SECONDS
+    while left := config_patch(api.get("/config"), wanted):
+        if time.monotonic() >= deadline:
+            raise PatroniError(
+                f"{api.where}/config: expected the change to be kept within {KEPT_SECONDS:g} s, still different:"
+                f" {json.dumps(left)[:300]}: does somebody else change it? Look at {api.where}/config, then run again"
+            )
+        time.sleep(0.2)
 
 
 def wait_for_notice(seconds: float) -> None:

@@ -151,7 +151,7 @@ def describe(view: MemberView, history: Any, contract: Mapping[str, Any], status
 
 
 def describe_alone(view: MemberView, status: dict[str, Any]) -> None:
-    """Fill in what a member says of itself that could not tell of its cluster: a standby's kind and lag stay unknown."""
+    """Fill in what a member says of itself alone, without its cluster: a standby's kind and lag stay unknown."""
     status["host_role"] = "leader" if view.leads else "replica"
     status["state"] = str(view.own.get("state") or "unknown")
     status["version"] = version_text(view.own.get("server_version"))

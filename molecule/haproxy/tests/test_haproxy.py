@@ -32,12 +32,13 @@ def servers(host):
 def test_each_frontend_has_the_members_it_is_for(host):
     def settled():
         up = {key for key, state in servers(host).items() if state.startswith("UP")}
-        found = {frontend: {name for where, name in up if where == frontend} for frontend in FRONTENDS.values()}
-        return found if [len(found[name]) for name in FRONTENDS.values()] == [1, 2, 1] else None
+        found = {proxy: {name for where, name in up if where == proxy} for proxy in (*FRONTENDS.values(), "leader")}
+        return found if [len(names) for names in found.values()] == [1, 2, 1, 1] else None
 
     found = harness.wait_for("HAProxy follows Patroni", settled, 15)
     assert found["read-write"] | found["read-only"] == {"lab1", "lab2", "lab3"}
     assert found["synchronous"] < found["read-only"]
+    assert found["leader"] == found["read-write"]
 
 
 @pytest.mark.parametrize(("port", "name", "standby"), [(5000, "rw", "f"), (5001, "ro", "t")])

@@ -27,3 +27,10 @@ def test_unattended_upgrades_leave_the_services_alone(host):
     held = host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
     for pattern in ("postgresql", "patroni", "etcd", "redis", "rabbitmq"):
         assert f'"{pattern}";' in held, pattern
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("base_reachable_time_ms", 5000), ("delay_first_probe_time", 1), ("retrans_time_ms", 200)]
+)
+def test_a_peer_without_power_is_soon_known_to_be_gone(host, name, value):
+    assert int(host.file(f"/proc/sys/net/ipv4/neigh/host0/{name}").content_string) == value

@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import socket
+import time
 
 import psycopg
 
-from .base import Check, Probe, ProbeError, refused
+from .base import Check, Probe, ProbeError, Target, refused
 
 TABLE = "holdfast_probe"
+#: How long a host that could not be reached is left out, as pgjdbc does (hostRecheckSeconds).
+RECHECK_SECONDS = 10.0
+REACH_SECONDS = 1.0
 
 
 class PostgresProbe(Probe):
@@ -19,11 +24,31 @@ class PostgresProbe(Probe):
 
     _connection: psycopg.Connection[tuple[object, ...]] | None = None
 
+    def __init__(self, target: Target) -> None:
+        """Take the target; nothing is connected yet."""
+        super().__init__(target)
+        # Until when a host is left out.
+        self._unreachable: dict[str, float] = {}
+
+    def _hosts(self) -> list[tuple[str, int]]:
+        """Return the hosts that can be reached, or all of them: libpq would wait for a dead one at every connection."""
+        seen = self._unreachable
+        for host, port in self.target.hosts:
+            if time.monotonic() < seen.get(host, 0.0):
+                continue
+            try:
+                socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+            except OSError:
+                seen[host] = time.monotonic() + RECHECK_SECONDS
+            else:
+                seen.pop(host, None)
+        return [item for item in self.target.hosts if item[0] not in seen] or list(self.target.hosts)
+
     def _connect(self, **overrides: object) -> psycopg.Connection[tuple[object, ...]]:
-        target = self.target
+        target, hosts = self.target, self._hosts()
         options: dict[str, object] = {
-            "host": ",".join(host for host, _port in target.hosts),
-            "port": ",".join(str(port) for _host, port in target.hosts),
+            "host": ",".join(host for host, _port in hosts),
+            "port": ",".join(str(port) for _host, port in hosts),
             "dbname": target.database,
             "user": target.user,
             "password": target.password,

@@ -91,11 +91,23 @@ def test_one_bad_parameter_refuses_the_whole_change(bad: dict[str, Any]) -> None
     assert api.sent == []
 
 
-def test_a_refusal_and_a_change_that_is_not_kept_are_errors() -> None:
+def test_a_refusal_and_a_change_that_is_not_kept_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_config, "KEPT_SECONDS", 0.3)
     with pytest.raises(PatroniError, match="expected HTTP 200, found 409"):
         send(FakeApi(status=409), parameters(max_connections=200))
-    with pytest.raises(PatroniError, match="expected the change to be kept"):
+    with pytest.raises(PatroniError, match=r"expected the change to be kept within 0\.3 s"):
         send(FakeApi(keeps=False), parameters(max_connections=200))
+
+
+def test_a_member_may_show_the_old_configuration_for_a_moment() -> None:
+    """Patroni answers from a copy that its watch renews."""
+    api = FakeApi()
+    old = copy.deepcopy(api.config)
+    shown = [old, old, old]
+    real = api.get
+    api.get = lambda path: shown.pop() if shown else real(path)  # type: ignore[method-assign]
+    assert send(api, parameters(max_connections=200))[0] == 2.5
+    assert shown == []
 
 
 @pytest.mark.parametrize(
