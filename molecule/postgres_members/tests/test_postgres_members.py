@@ -105,7 +105,7 @@ def test_a_member_joins_and_the_synchronous_standby_leaves_under_load(cluster, l
         assert on(leaver, "systemctl is-active patroni") == "active"
         done = good(cluster.run(*remove))
         print(f"{leaver} left in {done.seconds:.0f} s")
-    for unit in ("patroni", "etcd"):
+    for unit in ("patroni", "etcd", "pgbouncer", "haproxy"):
         active, enabled = on(leaver, f"systemctl is-active {unit}; systemctl is-enabled {unit}", check=False).split()
         # etcd ends by itself when it has no vote any more, and may call that a failure.
         assert active in ("inactive", "failed"), f"{unit}: {active}"
