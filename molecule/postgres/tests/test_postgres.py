@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 
 import harness
@@ -148,3 +149,20 @@ def test_a_watchdog_would_be_open_to_patroni(host):
 def test_no_password_reached_the_log(host, target):
     log = host.check_output("journalctl -u patroni --no-pager -q")
     assert target.password not in log
+
+
+def test_the_store_is_led_from_another_host(host):
+    """Or the loss of the leader's host would cost an election of etcd, and every lease its whole time, on top."""
+    ask = (
+        "ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert /etc/holdfast/pki/ca.crt"
+        " --cert /etc/holdfast/pki/host.crt --key /etc/holdfast/pki/host.key -w json"
+    )
+    names = {item["ID"]: item["name"] for item in json.loads(host.check_output(f"{ask} member list"))["members"]}
+
+    def elsewhere():
+        seen = json.loads(host.check_output(f"{ask} endpoint status"))[0]["Status"]
+        leader = names[seen["leader"]]
+        # Given back, where it was taken here, by whoever looks next.
+        return leader if leader != harness.status(SERVICE)[SERVICE]["leader"] else None
+
+    assert harness.wait_for("etcd is led from another host", elsewhere, 40) in names.values()
