@@ -45,6 +45,16 @@ def configured_scope(config: Path) -> str | None:
 def retire(watch: Watch, check: bool) -> list[str]:
     """Stop Patroni for good on this host, then rename, or wipe, its data directory."""
     params = watch.params
+    state = show(UNIT, "ActiveState", "UnitFileState", "LoadState")
+    runs = state.get("LoadState") == "loaded" and (
+        state.get("ActiveState") not in {"inactive", "failed"} or state.get("UnitFileState") == "enabled"
+    )
+    folder = Path(params["data_dir"])
+    has_data = folder.is_dir() and any(folder.iterdir())
+    if not runs and not has_data:
+        # Asking nobody: once the others were converged without it, their firewall lets this host ask nothing.
+        return []
+    _require_scope(params["scope"])
     watch.look()
     name = params["name"]
     if watch.verdict.leader is None:
@@ -53,14 +63,6 @@ def retire(watch: Watch, check: bool) -> list[str]:
         raise PatroniError(f"{name} leads or is declared: nothing is stopped here")
     if watch.verdict.paused:
         raise PatroniError(PAUSED)
-    state = show(UNIT, "ActiveState", "UnitFileState", "LoadState")
-    runs = state.get("LoadState") == "loaded" and (
-        state.get("ActiveState") not in {"inactive", "failed"} or state.get("UnitFileState") == "enabled"
-    )
-    folder = Path(params["data_dir"])
-    has_data = folder.is_dir() and any(folder.iterdir())
-    if runs or has_data:
-        _require_scope(params["scope"])
     steps = []
     if state.get("ActiveState") == "active" and params["synchronous_nodes"]:
         steps += _step_back(watch, check)
